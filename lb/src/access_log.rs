@@ -1,0 +1,1 @@
+//! One line per request, written by a thread that no request waits for.

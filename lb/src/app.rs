@@ -1,0 +1,1 @@
+//! The application: configuration and sealed store in, listeners out.

@@ -1,0 +1,1 @@
+//! Balancing algorithms: pure picks among healthy targets.

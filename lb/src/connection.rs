@@ -1,0 +1,1 @@
+//! One downstream connection: handshake, protocol, service, end.

@@ -1,0 +1,1 @@
+//! Leaving without losing a request.

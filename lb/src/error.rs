@@ -1,0 +1,1 @@
+//! What can go wrong with a request, and whose fault it is.

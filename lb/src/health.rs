@@ -1,0 +1,1 @@
+//! Active health checks: a pure state machine and the task that probes.

@@ -1,0 +1,30 @@
+//! A TLS-offloading layer-7 load balancer that serves from a sealed certificate store.
+//!
+//! The life of a request, by file name:
+//!
+//! ```text
+//! listener -> connection -> tls -> http -> router -> target_group -> balance -> upstream -> access_log
+//! ```
+
+pub mod access_log;
+pub mod admin;
+pub mod app;
+pub mod balance;
+pub mod bench;
+pub mod commands;
+pub mod connection;
+pub mod drain;
+pub mod error;
+pub mod health;
+pub mod http;
+pub mod listener;
+pub mod metrics;
+pub mod proof;
+pub mod proxy_protocol;
+pub mod published;
+pub mod reload;
+pub mod router;
+pub mod target_group;
+pub mod tls;
+pub mod upstream;
+pub mod worker;

@@ -1,0 +1,1 @@
+//! Bound sockets and the accept loop.

@@ -1,0 +1,1 @@
+//! A handshake with ourselves, to see what is really served.

@@ -1,0 +1,1 @@
+//! The PROXY protocol header of a trusted proxy in front.

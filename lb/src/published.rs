@@ -1,0 +1,1 @@
+//! What every request sees, published as one value.

@@ -1,0 +1,1 @@
+//! A new configuration, whole or not at all.

@@ -1,0 +1,1 @@
+//! Targets, their state, and who is picked.

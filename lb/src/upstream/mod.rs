@@ -1,0 +1,1 @@
+//! Connections to targets: connect, pool, retry.
