@@ -1,1 +1,15 @@
-//! How a running balancer is spoken to: the admin socket and its HTTP endpoints.
+//! The admin socket and the admin HTTP endpoint of a running balancer, and the commands' way to them.
+//!
+//! A running balancer is the only writer of its state directory: commands that write or use keys ask
+//! it over a Unix socket ([`client`], [`socket`]), and do the same work in their own process
+//! ([`custody`]) only while nobody holds the directory's lock.
+
+pub mod client;
+pub mod control;
+pub mod http;
+pub mod protocol;
+pub mod rendezvous;
+pub mod socket;
+pub mod wire;
+
+pub use control::Control;

@@ -1,0 +1,107 @@
+//! The commands' side of the admin socket.
+
+use std::io::{self, Read};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use super::protocol::{Envelope, Refusal, Reply, Request, Response, Step, VERSION};
+use super::wire;
+
+/// A connection to a running balancer, good for one request.
+#[derive(Debug)]
+pub struct Client {
+    stream: UnixStream,
+}
+
+/// Why there is no response.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// The balancer understood, and did not do it.
+    #[error(transparent)]
+    Refused(Refusal),
+    /// It could not be asked, or its answer not be read.
+    #[error("{}", describe(.0))]
+    Io(#[from] io::Error),
+}
+
+impl Client {
+    /// Connects to the admin socket `socket`.
+    ///
+    /// # Errors
+    /// What the system says: nobody listens there, or this user may not.
+    pub fn connect(socket: &Path) -> io::Result<Self> {
+        let stream = UnixStream::connect(socket)?;
+        stream.set_read_timeout(Some(SILENCE))?;
+        stream.set_write_timeout(Some(SILENCE))?;
+        Ok(Self { stream })
+    }
+
+    /// Asks `request`, with the secret that goes with it (empty for none), and waits for the
+    /// response. `progress` hears of each step.
+    ///
+    /// # Errors
+    /// The balancer's refusal, or what went wrong on the way.
+    pub fn call(
+        &mut self,
+        request: Request,
+        secret: &[u8],
+        progress: &dyn Fn(Step),
+    ) -> Result<Response, CallError> {
+        wire::write(
+            &mut self.stream,
+            &Envelope {
+                protocol: VERSION,
+                request,
+            },
+            secret,
+        )?;
+        loop {
+            let frame = wire::read(&mut self.stream, wire::REPLY_LIMIT)?;
+            let frame = frame.ok_or_else(|| io::Error::from(io::ErrorKind::UnexpectedEof))?;
+            match frame.parse()? {
+                Reply::Working => {}
+                Reply::Progress(step) => progress(step),
+                Reply::Done(response) => return Ok(response),
+                Reply::Refused(refusal) => return Err(CallError::Refused(refusal)),
+            }
+        }
+    }
+
+    /// Waits until the balancer closes the connection, which after a drain it does by ending.
+    ///
+    /// # Errors
+    /// When it has not ended after `patience`.
+    pub fn wait_for_end(mut self, patience: Duration) -> io::Result<()> {
+        self.stream.set_read_timeout(Some(patience))?;
+        match self.stream.read(&mut [0]) {
+            Err(error) if is_timeout(&error) => Err(error),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn is_timeout(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
+    )
+}
+
+fn describe(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe => {
+            "the running balancer closed the admin connection without an answer: look into its log, \
+             and whether this is its user or root"
+                .to_owned()
+        }
+        _ if is_timeout(error) => format!(
+            "the running balancer has not answered for {} seconds: look into its log",
+            SILENCE.as_secs()
+        ),
+        _ => format!("the admin socket of the running balancer failed: {error}"),
+    }
+}
+
+/// How long the balancer may be silent; while it works it says so more often.
+const SILENCE: Duration = Duration::from_secs(30);

@@ -1,0 +1,61 @@
+//! What the admin socket and the admin HTTP endpoint ask of a running balancer.
+
+use super::protocol::{ExplainRequest, Explanation, Publication, Refusal, Reloaded, Status};
+
+/// The handle by which a running balancer is watched and steered.
+///
+/// Every method may block (on disk, the KMS or a runtime): they are called from threads of their
+/// own, never from one that serves clients, and from several at once.
+pub trait Control: Send + Sync + 'static {
+    /// How the balancer is.
+    fn status(&self) -> Status;
+
+    /// Reads the configuration anew and puts it in force, whole or not at all.
+    ///
+    /// # Errors
+    /// All faults of the configuration; what served before goes on.
+    fn reload(&self) -> Result<Reloaded, Refusal>;
+
+    /// Begins to drain and returns at once: connections open now, and seconds until what is left
+    /// of them is cut. The process ends when it is done. Later calls change nothing.
+    fn drain(&self) -> Draining;
+
+    /// Brings entries of the store that were just written or deleted to the clients, and proves the
+    /// written ones by a handshake with each listener that should show them.
+    fn publish(&self, changed: &[Changed]) -> Publication;
+
+    /// The way that a request would take now.
+    ///
+    /// # Errors
+    /// When `request` is none.
+    fn explain(&self, request: &ExplainRequest) -> Result<Explanation, Refusal>;
+
+    /// Whether clients should be sent here: serving, and neither starting nor draining.
+    ///
+    /// # Errors
+    /// Why not, in one line.
+    fn ready(&self) -> Result<(), String>;
+
+    /// The metrics in the OpenMetrics text format.
+    fn metrics(&self) -> String;
+}
+
+/// The beginning of the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Draining {
+    /// Connections that are open.
+    pub connections: u64,
+    /// Seconds until what is left of them is cut.
+    pub deadline_s: u64,
+}
+
+/// An entry of the store that was written or deleted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changed {
+    /// The entry's name.
+    pub name: String,
+    /// The kind of its key: `ecdsa-p256`, …
+    pub key_type: String,
+    /// SHA-256 in hexadecimal of the leaf certificate to be served; none after a deletion.
+    pub sha256: Option<String>,
+}

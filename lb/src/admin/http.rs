@@ -1,0 +1,112 @@
+//! `/livez`, `/readyz` and `/metrics`, for machines that watch.
+
+use std::convert::Infallible;
+use std::io;
+use std::net::TcpListener as StdListener;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ALLOW, CONTENT_TYPE};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Semaphore;
+use tokio::time::{sleep, timeout};
+use tracing::{debug, warn};
+
+use super::control::Control;
+
+/// Answers on `listener` (non-blocking) for as long as the future lives.
+///
+/// # Errors
+/// When the runtime does not take the socket.
+pub async fn serve(listener: StdListener, control: Arc<dyn Control>) -> io::Result<()> {
+    let listener = TcpListener::from_std(listener)?;
+    let permits = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        let permit = permits.clone().acquire_owned().await;
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                let connection = connection(stream, control.clone());
+                tokio::spawn(async move {
+                    connection.await;
+                    drop(permit);
+                });
+            }
+            Err(error) => {
+                warn!(%error, "cannot accept a connection on admin.http");
+                sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+async fn connection(stream: TcpStream, control: Arc<dyn Control>) {
+    let service = service_fn(move |request: Request<_>| {
+        let control = control.clone();
+        async move { Ok::<_, Infallible>(answer(request, control).await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIME)
+        .serve_connection(TokioIo::new(stream), service);
+    if let Ok(Err(error)) = timeout(CONNECTION_TIME, connection).await {
+        debug!(%error, "a connection on admin.http broke off");
+    }
+}
+
+async fn answer<B>(request: Request<B>, control: Arc<dyn Control>) -> Response<Full<Bytes>> {
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        let mut refused = text(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "only GET and HEAD\n".to_owned(),
+        );
+        refused
+            .headers_mut()
+            .insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return refused;
+    }
+    let path = request.uri().path().to_owned();
+    let answered = tokio::task::spawn_blocking(move || page(&path, &*control)).await;
+    answered.unwrap_or_else(|_| text(StatusCode::INTERNAL_SERVER_ERROR, String::new()))
+}
+
+fn page(path: &str, control: &dyn Control) -> Response<Full<Bytes>> {
+    match path {
+        "/livez" => text(StatusCode::OK, "live\n".to_owned()),
+        "/readyz" => match control.ready() {
+            Ok(()) => text(StatusCode::OK, "ready\n".to_owned()),
+            Err(why) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
+        },
+        "/metrics" => {
+            let mut metrics = text(StatusCode::OK, control.metrics());
+            metrics
+                .headers_mut()
+                .insert(CONTENT_TYPE, HeaderValue::from_static(OPENMETRICS));
+            metrics
+        }
+        _ => text(
+            StatusCode::NOT_FOUND,
+            "/livez, /readyz and /metrics are here\n".to_owned(),
+        ),
+    }
+}
+
+fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body.into()));
+    *response.status_mut() = status;
+    let plain = HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(CONTENT_TYPE, plain);
+    response
+}
+
+/// What prometheus-client writes.
+const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const CONNECTIONS: usize = 64;
+const PAUSE: Duration = Duration::from_millis(100);
+const HEADER_TIME: Duration = Duration::from_secs(10);
+const CONNECTION_TIME: Duration = Duration::from_secs(300);

@@ -1,0 +1,431 @@
+//! What may be asked over the admin socket, and the answers.
+//!
+//! A connection carries one request. The answer is any number of [`Reply::Working`] and
+//! [`Reply::Progress`], and then one [`Reply::Done`] or [`Reply::Refused`]. The framing is that of
+//! [`super::wire`].
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// The version of the protocol. A command and a balancer of different versions say so, and stop.
+pub const VERSION: u32 = 1;
+
+/// A request with the version that it is written in.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Envelope {
+    /// [`VERSION`] of the sender.
+    pub protocol: u32,
+    /// What is asked.
+    pub request: Request,
+}
+
+/// The part of an [`Envelope`] that every version can read.
+#[derive(Debug, Deserialize)]
+pub struct EnvelopeVersion {
+    /// [`VERSION`] of the sender.
+    pub protocol: u32,
+}
+
+/// What a command asks of the process that holds the state directory.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Request {
+    /// How the balancer is.
+    Status,
+    /// Read the configuration anew and put it in force.
+    Reload,
+    /// Stop accepting, finish what is in flight, and exit.
+    Drain,
+    /// Which way a request for `url` would take.
+    Explain(ExplainRequest),
+    /// Seal a certificate. The secret is its private key in PKCS#8 DER; without one, a pending
+    /// certificate signing request is completed.
+    CertImport(CertImport),
+    /// Make a sealed key and a certificate signing request for it.
+    CertCsr(CertCsr),
+    /// Delete entries of the store.
+    CertDelete(CertDelete),
+    /// Open every entry of the store.
+    StoreVerify,
+    /// Keep a bundle of CA certificates under a name.
+    TrustImport(TrustImport),
+    /// Delete a trust store.
+    TrustDelete {
+        /// Its name.
+        name: String,
+    },
+    /// The KMS keys that there are.
+    KeyList,
+    /// One KMS key.
+    KeyDescribe {
+        /// Key id, ARN, alias or alias ARN.
+        key: String,
+    },
+}
+
+/// A URL and how the client asks for it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ExplainRequest {
+    /// `https://shop.example.com/cart?x=1`.
+    pub url: String,
+    /// `GET`.
+    pub method: String,
+}
+
+/// A certificate to be sealed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CertImport {
+    /// The entry's name.
+    pub name: String,
+    /// The chain in PEM; its order does not matter.
+    pub chain: String,
+    /// Whether the key may later leave the store.
+    pub exportable: bool,
+}
+
+/// A certificate signing request to be made.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CertCsr {
+    /// The entry's name.
+    pub name: String,
+    /// The DNS names and addresses that the certificate is for.
+    pub names: Vec<String>,
+    /// The kind of key: `ecdsa-p256`, `ecdsa-p384`, `rsa-2048`, …, `ed25519`.
+    pub key_type: String,
+    /// Whether the key may later leave the store.
+    pub exportable: bool,
+}
+
+/// Which entries to delete.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CertDelete {
+    /// The name.
+    pub name: String,
+    /// Only the twin of this kind of key.
+    pub family: Option<String>,
+}
+
+/// A bundle of CA certificates.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrustImport {
+    /// The trust store's name.
+    pub name: String,
+    /// The certificates in PEM.
+    pub pem: String,
+}
+
+/// A frame of an answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "reply", content = "body", rename_all = "snake_case")]
+pub enum Reply {
+    /// Work goes on, at least every few seconds: a client that hears nothing may give up.
+    Working,
+    /// Work goes on, and this is how far it has come.
+    Progress(Step),
+    /// The answer.
+    Done(Response),
+    /// It was not done.
+    Refused(Refusal),
+}
+
+/// How far long work has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Step {
+    /// What is done.
+    pub done: u64,
+    /// Of how many.
+    pub total: u64,
+}
+
+/// What was done, or found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", content = "value", rename_all = "snake_case")]
+pub enum Response {
+    /// To [`Request::Status`].
+    Status(Box<Status>),
+    /// To [`Request::Reload`].
+    Reloaded(Reloaded),
+    /// To [`Request::Drain`]: it has begun. The connection stays open until the process has ended.
+    Draining {
+        /// Connections that are open.
+        connections: u64,
+        /// Seconds until what is left is cut.
+        deadline_s: u64,
+    },
+    /// To [`Request::Explain`].
+    Explained(Box<Explanation>),
+    /// To [`Request::CertImport`].
+    Imported(Box<Imported>),
+    /// To [`Request::CertCsr`].
+    CsrMade {
+        /// The request in PEM (RFC 2986).
+        pem: String,
+    },
+    /// To [`Request::CertDelete`] and [`Request::TrustDelete`].
+    Deleted {
+        /// What was deleted, for people: `shop.example.com (ecdsa-p256)`.
+        what: Vec<String>,
+    },
+    /// To [`Request::StoreVerify`].
+    Verified(Verification),
+    /// To [`Request::TrustImport`].
+    Trusted {
+        /// How many certificates the trust store now has.
+        certificates: usize,
+    },
+    /// To [`Request::KeyList`] and [`Request::KeyDescribe`].
+    Keys(Vec<KeyDescription>),
+}
+
+/// Why something was not done.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// What, where, why and what to do.
+    pub message: String,
+    /// Whether the request itself is wrong (exit status 2), and not what was done about it (1).
+    #[serde(default)]
+    pub usage: bool,
+    /// The faults of a configuration, for programs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub diagnostics: Option<serde_json::Value>,
+}
+
+impl Refusal {
+    /// Something could not be done.
+    pub fn failed(why: impl fmt::Display) -> Self {
+        Self {
+            message: why.to_string(),
+            usage: false,
+            diagnostics: None,
+        }
+    }
+
+    /// Something was asked for wrongly.
+    pub fn usage(why: impl fmt::Display) -> Self {
+        Self {
+            message: why.to_string(),
+            usage: true,
+            diagnostics: None,
+        }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Refusal {}
+
+/// A running balancer. Times are RFC 3339.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// Its process id.
+    pub pid: u32,
+    /// Its version.
+    pub version: String,
+    /// Its state directory.
+    pub state: String,
+    /// Its configuration file.
+    pub config: String,
+    /// When it started.
+    pub started: String,
+    /// When the configuration in force was loaded.
+    pub loaded: String,
+    /// Why the newest configuration is not in force, if it is not.
+    pub refused_config: Option<String>,
+    /// `starting`, `serving` or `draining`.
+    pub phase: String,
+    /// Its listeners.
+    pub listeners: Vec<ListenerStatus>,
+    /// Its target groups.
+    pub target_groups: Vec<TargetGroupStatus>,
+    /// Files of the store that are not served, and why.
+    pub refused_entries: Vec<RefusedEntry>,
+}
+
+/// One listener.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ListenerStatus {
+    /// Its name.
+    pub name: String,
+    /// Address and port.
+    pub bind: String,
+    /// `http` or `https`.
+    pub protocol: String,
+    /// Connections open now.
+    pub connections: u64,
+    /// The certificates that it may show; none for a plain one.
+    pub certificates: Vec<ServedStatus>,
+}
+
+/// A certificate as it is served.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ServedStatus {
+    /// The entry's name.
+    pub name: String,
+    /// The kind of its key.
+    pub key_type: String,
+    /// The certificate's serial number in hexadecimal.
+    pub serial: String,
+    /// When it expires.
+    pub not_after: String,
+}
+
+/// One target group.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TargetGroupStatus {
+    /// Its name.
+    pub name: String,
+    /// Its targets.
+    pub targets: Vec<TargetStatus>,
+}
+
+/// One target.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TargetStatus {
+    /// Address and port.
+    pub address: String,
+    /// `healthy`, `unhealthy`, `initial` (not probed yet) or `unchecked`.
+    pub health: String,
+    /// Why, from the last probe.
+    pub reason: Option<String>,
+    /// Requests under way.
+    pub in_flight: u64,
+}
+
+/// A sealed file that is not served.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RefusedEntry {
+    /// The file.
+    pub file: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// A configuration was put in force.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Reloaded {
+    /// The file.
+    pub config: String,
+    /// What is different now, for people; empty when nothing is.
+    pub changes: Vec<String>,
+}
+
+/// A certificate was sealed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Imported {
+    /// What was sealed.
+    pub entry: Entry,
+    /// What is remarkable about the input: the chain was not in order, say.
+    pub remarks: Vec<String>,
+    /// Where it is served; none if no balancer runs.
+    pub publication: Option<Publication>,
+}
+
+/// An entry of the store without its key. Times are RFC 3339.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// The entry's name.
+    pub name: String,
+    /// The kind of key: `ecdsa-p256`, …
+    pub key_type: String,
+    /// `issued` or `pending` (a certificate signing request is out).
+    pub state: String,
+    /// The names that the certificate is for.
+    pub names: Vec<String>,
+    /// Who issued it; none while pending.
+    pub issuer: Option<String>,
+    /// The serial number in hexadecimal; none while pending.
+    pub serial: Option<String>,
+    /// SHA-256 of the leaf certificate in hexadecimal; none while pending.
+    pub sha256: Option<String>,
+    /// From when it is valid.
+    pub not_before: Option<String>,
+    /// Until when it is valid.
+    pub not_after: Option<String>,
+    /// Whether the key may leave the store.
+    pub exportable: bool,
+    /// How often the entry was written.
+    pub version: u64,
+    /// The KMS key that wraps its data key.
+    pub kms_key: String,
+    /// The file.
+    pub file: String,
+}
+
+/// A new certificate on its way to the clients.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Publication {
+    /// Handshakes of the balancer with itself that were answered with the new certificate.
+    pub proofs: Vec<Proof>,
+    /// Why a listener that should does not show it, or why none does.
+    pub remarks: Vec<String>,
+    /// Milliseconds from the request to the last proof.
+    pub elapsed_ms: f64,
+}
+
+/// The new certificate was seen in a handshake.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Proof {
+    /// The listener.
+    pub listener: String,
+    /// The address that was connected to.
+    pub address: String,
+    /// The server name that was asked for.
+    pub server_name: String,
+}
+
+/// What opening every entry showed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Verification {
+    /// Entries that open and are what they say.
+    pub good: u64,
+    /// The others.
+    pub bad: Vec<RefusedEntry>,
+    /// What is no fault but worth knowing: expired certificates, requests not completed.
+    pub remarks: Vec<String>,
+}
+
+/// A KMS key. Times are RFC 3339.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct KeyDescription {
+    /// Its id.
+    pub id: String,
+    /// Its ARN.
+    pub arn: String,
+    /// `managed` or `customer`.
+    pub tier: String,
+    /// For people.
+    pub description: String,
+    /// The aliases that point to it.
+    pub aliases: Vec<String>,
+    /// When it was created.
+    pub created: String,
+    /// When each generation of its material was made, oldest first.
+    pub backing_keys: Vec<String>,
+}
+
+/// The way of a request, or the place where it ends.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Explanation {
+    /// The URL that was asked about.
+    pub url: String,
+    /// Stage by stage.
+    pub stages: Vec<Stage>,
+    /// Whether a target would be asked, or a redirect or fixed answer given.
+    pub answered: bool,
+}
+
+/// One stage of a request's way.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Stage {
+    /// `listener`, `certificate`, `rule`, `target group`, `target`.
+    pub stage: String,
+    /// What is chosen.
+    pub choice: String,
+    /// Why.
+    pub because: String,
+}
