@@ -1,1 +1,13 @@
-//! The command line, one file per command.
+//! The command line: one file per command or family of commands.
+//!
+//! Commands turn options into a [`crate::admin::protocol::Request`], have it done by whoever may
+//! write in the state directory ([`ask`]), and show the answer ([`output`]).
+
+pub mod ask;
+pub mod cli;
+pub mod failure;
+pub mod output;
+pub mod running;
+pub mod session;
+
+pub use cli::{Cli, main};

@@ -1,0 +1,135 @@
+//! The command line: every command, its options and its examples.
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+use clap_complete::Shell;
+
+use super::failure::Failure;
+use super::running;
+use super::session::{Common, Session};
+
+/// A TLS-offloading load balancer that serves from a sealed certificate store.
+#[derive(Debug, Parser)]
+#[command(name = "sealgate", version, about, after_help = EXAMPLES, max_term_width = 100)]
+pub struct Cli {
+    /// The options of every command.
+    #[command(flatten)]
+    pub common: Common,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show how the running balancer is
+    #[command(after_help = "Example:\n  sealgate status --output json | jq .listeners")]
+    Status,
+    /// Have the running balancer read its configuration anew
+    #[command(
+        after_help = "The configuration is put in force whole or not at all.\n\n\
+                            Example:\n  sealgate reload"
+    )]
+    Reload,
+    /// Have the running balancer finish what is in flight and end
+    Drain(running::Drain),
+    /// Print a script that completes commands in a shell
+    #[command(
+        after_help = "Example:\n  sealgate completions bash > /etc/bash_completion.d/sealgate"
+    )]
+    Completions {
+        /// For which shell
+        shell: Shell,
+    },
+}
+
+/// Does what the command line says; the exit status is 0 for done, 1 for failed, 2 for wrong usage
+/// or an invalid configuration.
+pub fn main() -> ExitCode {
+    let Cli { common, command } = Cli::parse();
+    let session = Session::from(common);
+    match dispatch(&session, &command) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            session.output.failure(&failure);
+            ExitCode::from(failure.status)
+        }
+    }
+}
+
+fn dispatch(session: &Session, command: &Command) -> Result<(), Failure> {
+    match command {
+        Command::Status => running::status(session),
+        Command::Reload => running::reload(session),
+        Command::Drain(options) => running::drain(session, options),
+        Command::Completions { shell } => completions(session, *shell),
+    }
+}
+
+fn completions(session: &Session, shell: Shell) -> Result<(), Failure> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "sealgate", &mut script);
+    session.output.print(&String::from_utf8_lossy(&script))
+}
+
+const EXAMPLES: &str = "\
+Example:
+  sealgate status --state ./state";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_command_has_an_example() {
+        fn walk(command: &clap::Command, path: &str) {
+            let help = command
+                .get_after_help()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            assert!(
+                help.contains("Example") && help.contains("sealgate"),
+                "{path} has no example"
+            );
+            for sub in command.get_subcommands() {
+                walk(sub, &format!("{path} {}", sub.get_name()));
+            }
+        }
+        walk(&Cli::command(), "sealgate");
+    }
+
+    #[test]
+    fn every_example_is_understood() {
+        let mut command = Cli::command();
+        for line in examples(&mut command) {
+            let words = line.split(' ').filter(|word| !word.is_empty());
+            let words = words.take_while(|word| !["|", ">", "#"].contains(word));
+            if let Err(error) = Cli::try_parse_from(words) {
+                panic!("{line}: {error}");
+            }
+        }
+    }
+
+    fn examples(command: &mut clap::Command) -> Vec<String> {
+        let help = command
+            .get_after_help()
+            .map(ToString::to_string)
+            .unwrap_or_default();
+        let lines = help
+            .lines()
+            .map(str::trim)
+            .filter(|line| line.starts_with("sealgate "));
+        let mut found: Vec<_> = lines.map(str::to_owned).collect();
+        for sub in command.get_subcommands_mut() {
+            found.extend(examples(sub));
+        }
+        found
+    }
+}

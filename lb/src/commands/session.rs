@@ -1,0 +1,46 @@
+//! What every command has at hand.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::output::{Format, Output};
+
+/// The options of every command.
+#[derive(Debug, Clone, Args)]
+pub struct Common {
+    /// State directory: keys, sealed store, admin socket
+    #[arg(
+        long,
+        global = true,
+        env = "SEALGATE_STATE",
+        value_name = "DIR",
+        default_value = DEFAULT_STATE,
+        hide_env_values = true
+    )]
+    pub state: PathBuf,
+    /// Text for people or JSON for programs
+    #[arg(long, global = true, value_name = "text|json", value_enum, default_value_t = Format::Text, hide_possible_values = true)]
+    pub output: Format,
+}
+
+/// What every command has at hand.
+#[derive(Debug, Clone)]
+pub struct Session {
+    /// The state directory.
+    pub state: PathBuf,
+    /// Where results and remarks go.
+    pub output: Output,
+}
+
+impl From<Common> for Session {
+    fn from(common: Common) -> Self {
+        Self {
+            state: common.state,
+            output: Output::new(common.output),
+        }
+    }
+}
+
+/// The state directory unless another is named.
+pub const DEFAULT_STATE: &str = "/var/lib/sealgate";
