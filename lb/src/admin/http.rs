@@ -110,3 +110,86 @@ const CONNECTIONS: usize = 64;
 const PAUSE: Duration = Duration::from_millis(100);
 const HEADER_TIME: Duration = Duration::from_secs(10);
 const CONNECTION_TIME: Duration = Duration::from_secs(300);
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::{SocketAddr, TcpStream as StdStream};
+
+    use super::*;
+    use crate::admin::control::{Changed, Draining};
+    use crate::admin::protocol::{
+        ExplainRequest, Explanation, Publication, Refusal, Reloaded, Status,
+    };
+
+    /// A balancer that is draining.
+    struct Leaving;
+
+    impl Control for Leaving {
+        fn ready(&self) -> Result<(), String> {
+            Err("draining".to_owned())
+        }
+
+        fn metrics(&self) -> String {
+            "# EOF\n".to_owned()
+        }
+
+        fn status(&self) -> Status {
+            unreachable!("not asked over HTTP")
+        }
+
+        fn reload(&self) -> Result<Reloaded, Refusal> {
+            unreachable!("not asked over HTTP")
+        }
+
+        fn drain(&self) -> Draining {
+            unreachable!("not asked over HTTP")
+        }
+
+        fn publish(&self, _changed: &[Changed]) -> Publication {
+            unreachable!("not asked over HTTP")
+        }
+
+        fn explain(&self, _request: &ExplainRequest) -> Result<Explanation, Refusal> {
+            unreachable!("not asked over HTTP")
+        }
+    }
+
+    fn ask(address: SocketAddr, line: &str) -> String {
+        let mut stream = StdStream::connect(address).unwrap();
+        write!(
+            stream,
+            "{line} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"
+        )
+        .unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+
+    #[test]
+    fn a_draining_balancer_is_live_and_not_ready() {
+        let listener = StdListener::bind("127.0.0.1:0").unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let address = listener.local_addr().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.spawn(serve(listener, Arc::new(Leaving)));
+        let asked = runtime.handle().spawn_blocking(move || {
+            [
+                ("GET /livez", "200"),
+                ("HEAD /livez", "200"),
+                ("GET /readyz", "503"),
+                ("GET /metrics", "200"),
+                ("GET /", "404"),
+                ("POST /livez", "405"),
+            ]
+            .map(|(line, status)| (ask(address, line), status))
+        });
+        for (answer, status) in runtime.block_on(asked).unwrap() {
+            assert_eq!(answer.split(' ').nth(1), Some(status), "{answer}");
+        }
+    }
+}

@@ -9,6 +9,7 @@ pub mod control;
 pub mod http;
 pub mod protocol;
 pub mod rendezvous;
+pub mod server;
 pub mod socket;
 pub mod wire;
 
