@@ -20,6 +20,9 @@ pub trait Control: Send + Sync + 'static {
     /// of them is cut. The process ends when it is done. Later calls change nothing.
     fn drain(&self) -> Draining;
 
+    /// Opens the log files anew, after a rotation. Does not block.
+    fn reopen_logs(&self);
+
     /// Brings entries of the store that were just written or deleted to the clients, and proves the
     /// written ones by a handshake with each listener that should show them.
     fn publish(&self, changed: &[Changed]) -> Publication;

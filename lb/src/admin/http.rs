@@ -146,6 +146,10 @@ mod tests {
             unreachable!("not asked over HTTP")
         }
 
+        fn reopen_logs(&self) {
+            unreachable!("not asked over HTTP")
+        }
+
         fn publish(&self, _changed: &[Changed]) -> Publication {
             unreachable!("not asked over HTTP")
         }

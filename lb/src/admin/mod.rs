@@ -11,6 +11,7 @@ pub mod protocol;
 pub mod rendezvous;
 pub mod server;
 pub mod socket;
+pub mod supervisor;
 pub mod wire;
 
 pub use control::Control;

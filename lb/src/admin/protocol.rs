@@ -78,10 +78,21 @@ pub struct ExplainRequest {
 pub struct CertImport {
     /// The entry's name.
     pub name: String,
-    /// The chain in PEM; its order does not matter.
-    pub chain: String,
+    /// The chain; its order does not matter.
+    pub chain: Vec<PemText>,
     /// Whether the key may later leave the store.
     pub exportable: bool,
+    /// Whether a certificate outside its dates is taken as well.
+    pub allow_expired: bool,
+}
+
+/// A PEM text without secrets, and where it came from.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PemText {
+    /// The file, for messages.
+    pub source: String,
+    /// Its content.
+    pub text: String,
 }
 
 /// A certificate signing request to be made.
@@ -363,6 +374,8 @@ pub struct Publication {
     pub proofs: Vec<Proof>,
     /// Why a listener that should does not show it, or why none does.
     pub remarks: Vec<String>,
+    /// Whether a listener that should show the certificate does not.
+    pub failed: bool,
     /// Milliseconds from the request to the last proof.
     pub elapsed_ms: f64,
 }

@@ -6,8 +6,11 @@
 pub mod ask;
 pub mod cli;
 pub mod failure;
+pub mod logging;
 pub mod output;
+pub mod prompt;
 pub mod running;
 pub mod session;
+pub mod signals;
 
 pub use cli::{Cli, main};

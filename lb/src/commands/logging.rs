@@ -1,0 +1,60 @@
+//! What a balancer says while it runs, on standard error.
+
+use std::io::{self, IsTerminal};
+
+use clap::{Args, ValueEnum};
+use tracing_subscriber::EnvFilter;
+
+use super::failure::Failure;
+
+/// Options about what is said while running.
+#[derive(Debug, Clone, Args)]
+pub struct Logging {
+    /// What to log: a level, or levels by module (`info,lb::health=debug`)
+    #[arg(
+        long,
+        value_name = "FILTER",
+        env = "SEALGATE_LOG",
+        default_value = "info"
+    )]
+    pub log: String,
+    /// How to log [default: text on a terminal, JSON elsewhere]
+    #[arg(long, value_name = "FORMAT", value_enum)]
+    pub log_format: Option<LogFormat>,
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object per line.
+    Json,
+}
+
+/// Sends the log to standard error from here on.
+///
+/// # Errors
+/// When the filter cannot be understood.
+pub fn start(options: &Logging) -> Result<(), Failure> {
+    let filter = EnvFilter::try_new(&options.log).map_err(|error| {
+        Failure::usage(format!(
+            "`--log {}` cannot be understood: {error}",
+            options.log
+        ))
+    })?;
+    let terminal = io::stderr().is_terminal();
+    let by_default = if terminal {
+        LogFormat::Text
+    } else {
+        LogFormat::Json
+    };
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr);
+    match options.log_format.unwrap_or(by_default) {
+        LogFormat::Text => log.with_ansi(terminal).with_target(false).init(),
+        LogFormat::Json => log.json().flatten_event(true).init(),
+    }
+    Ok(())
+}
