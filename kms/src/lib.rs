@@ -1,1 +1,20 @@
 //! A local key management service: keys that never leave it, data keys, and the sealed database they live in.
+
+pub mod aead;
+pub mod context;
+pub mod data_key;
+pub mod derive;
+pub mod environment;
+pub mod error;
+pub mod hygiene;
+pub mod key;
+pub mod message;
+pub mod secret;
+pub mod storage;
+
+pub use context::EncryptionContext;
+pub use data_key::{DataKey, WrappedKey};
+pub use environment::{Clock, Environment, Random};
+pub use error::Error;
+pub use key::{Identity, KeyId, KeyMetadata, KeyRef, KeyTier};
+pub use secret::SecretKey;

@@ -1,0 +1,205 @@
+//! What can go wrong in a KMS, each with what to do about it.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::key::KeyId;
+
+/// An error of the KMS, its storage or its state directory.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The text names no key.
+    #[error(
+        "`{0}` does not name a KMS key: write a key id (UUID), a key ARN, `alias/NAME` or an alias ARN"
+    )]
+    InvalidKeyRef(String),
+    /// Account or region have not the form that an ARN allows.
+    #[error(
+        "`{found}` is no {what}: an account has 12 digits, a region up to 32 lower-case letters, digits and hyphens"
+    )]
+    InvalidIdentity {
+        /// `account` or `region`.
+        what: &'static str,
+        /// What was given.
+        found: String,
+    },
+    /// The alias is malformed.
+    #[error("`{0}` is no alias: write `alias/` and letters, digits, `/`, `_` or `-`")]
+    InvalidAlias(String),
+    /// The alias points elsewhere already.
+    #[error("{alias} points to key {key} already")]
+    AliasExists {
+        /// The alias.
+        alias: String,
+        /// The key that it points to.
+        key: KeyId,
+    },
+    /// No such key here.
+    #[error("there is no KMS key `{0}` here: `sealgate kms key list` shows those that there are")]
+    KeyNotFound(String),
+    /// The key is there, this generation of it is not.
+    #[error(
+        "KMS key {key} has no backing key number {number}: the message is newer than this key \
+         database, which looks like a restored backup"
+    )]
+    BackingKeyNotFound {
+        /// The key.
+        key: KeyId,
+        /// The generation.
+        number: u32,
+    },
+    /// The message does not open.
+    #[error(
+        "the ciphertext does not open under KMS key {0}: it, its encryption context or its owner is \
+         not what was sealed"
+    )]
+    InvalidCiphertext(KeyId),
+    /// The bytes are no message at all.
+    #[error("not a ciphertext of this KMS: it is cut, or of a later version")]
+    MalformedCiphertext,
+    /// Direct encryption is for small things.
+    #[error("{0} bytes are too many to encrypt directly (at most 4,096): use a data key")]
+    PlaintextTooLong(usize),
+    /// An outside caller used the product's own context.
+    #[error("the encryption-context key `{0}` is reserved: only the balancer itself may use it")]
+    ReservedContext(String),
+    /// The root key file is not there.
+    #[error(
+        "the root key file {} is missing: restore it from where you keep it; without it nothing in \
+         this state directory opens", .0.display()
+    )]
+    RootKeyMissing(PathBuf),
+    /// The root key file can be read by others.
+    #[error(
+        "the root key file {} has mode {mode:04o}, so that others may read it: chmod 0600 it, and \
+         think about who read it", path.display()
+    )]
+    RootKeyExposed {
+        /// The file.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
+    /// The root key file belongs to somebody else.
+    #[error(
+        "the root key file {} belongs to user id {owner}, not to this process (user id {process}): \
+         chown it", path.display()
+    )]
+    RootKeyOwner {
+        /// The file.
+        path: PathBuf,
+        /// Its owner.
+        owner: u32,
+        /// The process's effective user id.
+        process: u32,
+    },
+    /// The file holds no root key.
+    #[error(
+        "{} is not a root key file of version 1 ({why}): restore it from where you keep it",
+        path.display()
+    )]
+    RootKeyMalformed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        why: &'static str,
+    },
+    /// The file holds another root key.
+    #[error(
+        "the root key from {place} does not open this key database: its fingerprint is {found}, and \
+         {expected} is needed"
+    )]
+    WrongRootKey {
+        /// Where the key came from.
+        place: String,
+        /// Fingerprint of the key at hand.
+        found: String,
+        /// Fingerprint of the key that sealed the database.
+        expected: String,
+    },
+    /// A root key must not lie beside what it protects.
+    #[error(
+        "the root key {} would lie inside the state directory {}, and with it in every backup: put \
+         it elsewhere", path.display(), state.display()
+    )]
+    RootKeyInside {
+        /// The root key file.
+        path: PathBuf,
+        /// The state directory.
+        state: PathBuf,
+    },
+    /// A file that must not be overwritten is there.
+    #[error("{} exists already and is left as it is: {fix}", path.display())]
+    Exists {
+        /// The file.
+        path: PathBuf,
+        /// What to do.
+        fix: &'static str,
+    },
+    /// A record of the key database is not what was written.
+    #[error(
+        "the record `{record}` of the key database was changed, cut, moved or belongs to another \
+         database ({why}): restore it from a backup"
+    )]
+    DamagedRecord {
+        /// The record's name.
+        record: String,
+        /// What was seen.
+        why: &'static str,
+    },
+    /// There is no state here.
+    #[error("{} is not a state directory: `sealgate init --state {}` makes one", .0.display(), .0.display())]
+    NoStateDirectory(PathBuf),
+    /// The manifest cannot be understood.
+    #[error("the manifest {} cannot be read: {why}", path.display())]
+    Manifest {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Another process is the writer.
+    #[error("the state directory {} is in use by {holder}", path.display())]
+    Locked {
+        /// The directory.
+        path: PathBuf,
+        /// The process that holds the lock, as far as it is known.
+        holder: String,
+    },
+    /// A record is not in the state that the writer had seen.
+    #[error("the record `{0}` was changed by somebody else in the meantime: try again")]
+    Conflict(String),
+    /// The name cannot be a record's.
+    #[error("`{0}` cannot be the name of a record")]
+    InvalidRecordName(String),
+    /// No record is that long.
+    #[error(
+        "{} is longer than any record (4 MiB): it was not written here; remove it or restore it \
+         from a backup", .0.display()
+    )]
+    RecordTooLong(PathBuf),
+    /// The file system said no.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// What was tried.
+        action: &'static str,
+        /// On which file.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+impl Error {
+    pub(crate) fn io(
+        action: &'static str,
+        path: impl Into<PathBuf>,
+    ) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Io {
+            action,
+            path,
+            source,
+        }
+    }
+}
