@@ -13,6 +13,7 @@ pub mod balance;
 pub mod bench;
 pub mod commands;
 pub mod connection;
+pub mod downstream;
 pub mod drain;
 pub mod error;
 pub mod health;

@@ -1,0 +1,63 @@
+//! A whole configuration, and what in it is no listener, rule or target group.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::{Listener, Rule, TargetGroup};
+
+/// A valid configuration with every default filled in.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Config {
+    /// The region that the state directory must be of; whatever it is of where none is named.
+    pub region: Option<String>,
+    /// Where the root key comes from; where the state directory says if none is named.
+    pub root_key: Option<RootKey>,
+    /// The KMS key that wraps data keys of the store.
+    pub certstore_key: String,
+    /// The admin endpoints.
+    pub admin: Admin,
+    /// Whose `X-Forwarded-*` and PROXY headers are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Threads that serve clients; one per core where none is named.
+    pub workers: Option<usize>,
+    /// Connections from clients in all listeners together, beyond which none is accepted.
+    pub max_connections: usize,
+    /// How long a leaving balancer waits for requests in flight.
+    pub drain: Duration,
+    /// Where the access log goes; nowhere if none is named.
+    pub access_log: Option<AccessLog>,
+    /// In the order of the document; names are unique.
+    pub listeners: Vec<Listener>,
+    /// The first that matches wins.
+    pub rules: Vec<Rule>,
+    /// In the order of the document; names are unique. Rules refer to them by index.
+    pub target_groups: Vec<TargetGroup>,
+}
+
+/// Where a root key comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RootKey {
+    /// A file, mode 0600.
+    File(PathBuf),
+}
+
+/// The admin endpoints.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Admin {
+    /// The Unix socket; `admin.sock` in the state directory where none is named.
+    pub socket: Option<PathBuf>,
+    /// Address of `/livez`, `/readyz` and `/metrics`; not served where none is named.
+    pub http: Option<SocketAddr>,
+}
+
+/// Where the access log goes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AccessLog {
+    /// Standard output.
+    Stdout,
+    /// A file, opened anew on SIGUSR1.
+    File(PathBuf),
+}
