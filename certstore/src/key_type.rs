@@ -77,7 +77,9 @@ impl KeyFamily {
 
 /// The text names no kind of key.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("`{0}` is no key type: write ecdsa-p256, ecdsa-p384, ed25519, rsa-2048, rsa-3072 or rsa-4096")]
+#[error(
+    "`{0}` is no key type: write ecdsa-p256, ecdsa-p384, ed25519, rsa-2048, rsa-3072 or rsa-4096"
+)]
 pub struct UnknownKeyType(String);
 
 impl FromStr for KeyType {

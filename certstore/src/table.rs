@@ -136,7 +136,13 @@ fn rank(certificate: &ServedCertificate, exact: bool, now: SystemTime) -> impl O
         KeyType::Rsa2048 | KeyType::Rsa3072 | KeyType::Rsa4096 => 0,
     };
     let valid = certificate.is_valid_at(now);
-    (valid, exact, cheap, certificate.not_before, certificate.version)
+    (
+        valid,
+        exact,
+        cheap,
+        certificate.not_before,
+        certificate.version,
+    )
 }
 
 fn add(map: &mut HashMap<Arc<str>, Twins>, name: &str, certificate: &Arc<ServedCertificate>) {

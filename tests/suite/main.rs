@@ -1,1 +1,3 @@
 //! The end-to-end suite: one binary, one module per promise.
+
+mod dependencies;
