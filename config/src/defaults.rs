@@ -1,0 +1,58 @@
+//! What holds where the document says nothing. The documentation in `document.rs` names the same
+//! values, under test.
+
+use std::time::Duration;
+
+use crate::{HttpVersion, ListenerLimits, TargetLimits};
+
+/// The alias that `sealgate init` gives to the key of the store.
+pub(crate) const CERTSTORE_KEY: &str = "alias/sealgate/certstore";
+/// Enough for a large site; each costs a descriptor here and mostly one towards a target.
+pub(crate) const MAX_CONNECTIONS: usize = 65_536;
+/// Longer than most requests, shorter than the patience of service managers (90s).
+pub(crate) const DRAIN: Duration = Duration::from_secs(30);
+
+/// Permanent, and the method stays (RFC 9110, section 15.4.9).
+pub(crate) const REDIRECT_STATUS: u16 = 308;
+/// Of a fixed answer.
+pub(crate) const CONTENT_TYPE: &str = "text/plain; charset=utf-8";
+
+/// Versions of HTTP of a listener with TLS.
+pub(crate) const TLS_PROTOCOLS: [HttpVersion; 2] = [HttpVersion::Http2, HttpVersion::Http1];
+/// Versions of HTTP of a plain listener.
+pub(crate) const PLAIN_PROTOCOLS: [HttpVersion; 1] = [HttpVersion::Http1];
+
+/// What a client may take up.
+pub(crate) const LISTENER_LIMITS: ListenerLimits = ListenerLimits {
+    handshake_timeout: Duration::from_secs(10),
+    header_timeout: Duration::from_secs(15),
+    idle_timeout: Duration::from_secs(60),
+    body_idle_timeout: Duration::from_secs(60),
+    max_header_bytes: 32 << 10,
+    max_headers: 100,
+    max_streams: 128,
+    max_body_bytes: None,
+};
+
+/// What a target may be asked for. Its connections are given up before a web server's usual 60s, so
+/// that a request rarely meets a connection that is just being closed.
+pub(crate) const TARGET_LIMITS: TargetLimits = TargetLimits {
+    connect_timeout: Duration::from_secs(5),
+    response_timeout: Duration::from_secs(60),
+    max_connections: 1_000,
+    max_idle_connections: 32,
+    idle_timeout: Duration::from_secs(55),
+};
+
+/// Of health checks.
+pub(crate) const HEALTH_PATH: &str = "/";
+/// From one probe to the next.
+pub(crate) const HEALTH_INTERVAL: Duration = Duration::from_secs(10);
+/// How long a probe may take, if the interval is not shorter.
+pub(crate) const HEALTH_TIMEOUT: Duration = Duration::from_secs(5);
+/// Successes in a row.
+pub(crate) const HEALTHY: u32 = 2;
+/// Failures in a row.
+pub(crate) const UNHEALTHY: u32 = 3;
+/// Statuses that are a success.
+pub(crate) const HEALTH_STATUSES: (u16, u16) = (200, 399);

@@ -1,0 +1,119 @@
+//! From a file or a text to a configuration.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::Config;
+use crate::diagnostics::{Diagnostic, Diagnostics};
+use crate::document::Document;
+use crate::fault::Fault;
+use crate::reader::{self, Spanned};
+use crate::resolve;
+use crate::span::{Source, Span};
+use crate::yaml::{self, Node};
+
+/// A configuration that is accepted, and what in it was probably not meant.
+#[derive(Debug, Clone)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// In the order of the document; none of them is an error.
+    pub warnings: Vec<Diagnostic>,
+}
+
+impl Config {
+    /// Reads the file at `path`, at most [`MAX_BYTES`] of UTF-8, and parses it.
+    ///
+    /// # Errors
+    /// All faults of the document, or the one for which the file could not be read.
+    pub fn load(path: impl AsRef<Path>) -> Result<Loaded, Diagnostics> {
+        let path = path.as_ref();
+        let name = path.display().to_string();
+        let text = read_text(path).map_err(|error| unreadable(&name, &error))?;
+        Self::parse(&name, &text)
+    }
+
+    /// The configuration in `text`. `file_name` stands in diagnostics; relative paths in the document
+    /// are taken from the directory it names.
+    ///
+    /// # Errors
+    /// All faults of the document.
+    pub fn parse(file_name: &str, text: &str) -> Result<Loaded, Diagnostics> {
+        let source = Arc::new(Source::new(file_name, text));
+        if text.len() > MAX_BYTES {
+            let error = io::Error::new(io::ErrorKind::FileTooLarge, TOO_LARGE);
+            return Err(unreadable(file_name, &error));
+        }
+        let (tree, faults) = yaml::read(text);
+        let read = tree
+            .as_ref()
+            .map(|tree| from_tree(tree, faults.clone(), directory(file_name)));
+        let (config, faults) = read.unwrap_or((None, faults));
+        let diagnostics = Diagnostic::all(faults, &source, tree.as_ref());
+        match config {
+            Some(config) => Ok(Loaded {
+                config,
+                warnings: diagnostics,
+            }),
+            None => Err(Diagnostics::new(diagnostics)),
+        }
+    }
+}
+
+/// The configuration in a tree of which `faults` are known already.
+fn from_tree(
+    tree: &Node,
+    mut faults: Vec<Fault>,
+    directory: &Path,
+) -> (Option<Config>, Vec<Fault>) {
+    let (document, read_faults): (Spanned<Document>, _) = reader::read(tree);
+    faults.extend(read_faults);
+    let Some(document) = document.value else {
+        return (None, faults);
+    };
+    let (config, resolve_faults) = resolve::resolve(&document, root_span(tree), directory);
+    faults.extend(resolve_faults);
+    if !resolve::acceptable(&faults) {
+        return (None, faults);
+    }
+    faults.extend(resolve::suspicions(&config, &document));
+    (Some(config), faults)
+}
+
+/// Where the whole document begins.
+fn root_span(tree: &Node) -> Span {
+    tree.span
+}
+
+fn directory(file_name: &str) -> &Path {
+    Path::new(file_name).parent().unwrap_or(Path::new(""))
+}
+
+fn read_text(path: &Path) -> io::Result<String> {
+    let mut text = String::new();
+    let limit = MAX_BYTES as u64 + 1;
+    File::open(path)?.take(limit).read_to_string(&mut text)?;
+    Ok(text)
+}
+
+fn unreadable(file: &str, error: &io::Error) -> Diagnostics {
+    let hint = match error.kind() {
+        io::ErrorKind::NotFound => Some("`sealgate init` writes a file to start from"),
+        io::ErrorKind::InvalidData => Some("the file must be UTF-8 text"),
+        io::ErrorKind::PermissionDenied => {
+            Some("the user that runs sealgate must be able to read it")
+        }
+        _ => None,
+    };
+    Diagnostics::unreadable(
+        file,
+        format!("cannot read {file}: {error}"),
+        hint.map(str::to_owned),
+    )
+}
+
+/// Bytes of the largest document that is read: 64 MiB, several hundred thousand rules.
+pub const MAX_BYTES: usize = 64 << 20;
+const TOO_LARGE: &str = "it is larger than 64 MiB";
