@@ -2,8 +2,11 @@
 //!
 //! The comments are the descriptions of the JSON Schema, and speak to whoever writes the file.
 
+use std::fmt;
+
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::de::{self, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer};
 
 use crate::reader::{Field, Named, OneOrMany, Spanned, WordOr};
 use crate::units::{Size, Time};
@@ -12,9 +15,10 @@ use crate::units::{Size, Time};
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[schemars(title = "sealgate.yaml")]
+#[schemars(extend("required" = ["version", "listeners"]))]
 pub(crate) struct Document {
     /// The version of this format: 1.
-    #[schemars(required, range(min = 1, max = 1))]
+    #[schemars(range(min = 1, max = 1))]
     pub(crate) version: Field<u64>,
     /// The region that the state directory must be of. Left out: whatever it is of.
     pub(crate) region: Field<String>,
@@ -37,7 +41,6 @@ pub(crate) struct Document {
     /// Where the access log goes: `stdout`, or a file. Left out: nowhere.
     pub(crate) access_log: Field<WordOr<AccessLogWord, FilePath>>,
     /// Where clients connect, by name.
-    #[schemars(required)]
     pub(crate) listeners: Field<Named<Listener>>,
     /// Which requests go where; the first rule that matches wins. None: the listener's action, else 404.
     pub(crate) rules: Field<Vec<Spanned<Rule>>>,
@@ -58,9 +61,10 @@ pub(crate) struct Kms {
 /// A file.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["file"]))]
 pub(crate) struct FilePath {
     /// Path of the file; a relative one is taken from the directory of the configuration file.
-    #[schemars(required, length(min = 1))]
+    #[schemars(length(min = 1))]
     pub(crate) file: Field<String>,
 }
 
@@ -80,7 +84,7 @@ pub(crate) struct Admin {
     #[schemars(length(min = 1))]
     pub(crate) socket: Field<String>,
     /// Address of `/livez`, `/readyz` and `/metrics`. Left out: not served.
-    pub(crate) http: Field<String>,
+    pub(crate) http: Field<Address>,
 }
 
 /// Where the access log goes.
@@ -106,10 +110,10 @@ pub(crate) struct Defaults {
 /// Where clients connect.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["bind"]))]
 pub(crate) struct Listener {
     /// Address and port, such as `"[::]:443"` or `127.0.0.1:8080`; port 0 lets the kernel choose.
-    #[schemars(required)]
-    pub(crate) bind: Field<String>,
+    pub(crate) bind: Field<Address>,
     /// Versions of HTTP that are offered, the preferred one first. Default: `[h2, http/1.1]` with TLS, else
     /// `[http/1.1]`.
     pub(crate) protocols: Field<OneOrMany<HttpVersion>>,
@@ -157,7 +161,6 @@ pub(crate) struct ListenerTls {
     pub(crate) policy: Field<SecurityPolicy>,
     /// Entries of the sealed store that may be shown: names, or patterns in which `*` stands for any
     /// characters. `"*"` means every valid entry; `"*.example.com"` is the wildcard entry of that name.
-    #[schemars(required)]
     pub(crate) certificates: Field<OneOrMany<String>>,
     /// What a client gets that asks for no name or an unknown one: `reject`, or a certificate. Default: `reject`.
     pub(crate) on_unknown_sni: Field<WordOr<Reject, DefaultCertificate>>,
@@ -184,9 +187,10 @@ pub(crate) enum Reject {
 /// The certificate for clients that ask for no name or an unknown one.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["default_certificate"]))]
 pub(crate) struct DefaultCertificate {
     /// Name of an entry of the sealed store.
-    #[schemars(required, length(min = 1))]
+    #[schemars(length(min = 1))]
     pub(crate) default_certificate: Field<String>,
 }
 
@@ -298,9 +302,10 @@ pub(crate) struct Redirect {
 /// A fixed answer.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["status"]))]
 pub(crate) struct Respond {
     /// 200 to 599.
-    #[schemars(required, range(min = 200, max = 599))]
+    #[schemars(range(min = 200, max = 599))]
     pub(crate) status: Field<u64>,
     /// Media type of the body. Default: `text/plain; charset=utf-8`.
     pub(crate) content_type: Field<String>,
@@ -325,10 +330,10 @@ pub(crate) struct HeaderEdits {
 /// Servers that answer the same requests.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["targets"]))]
 pub(crate) struct TargetGroup {
     /// The servers: `10.0.1.11:8080`, or an address with a weight.
-    #[schemars(required)]
-    pub(crate) targets: Field<OneOrMany<WordOr<String, Target>>>,
+    pub(crate) targets: Field<OneOrMany<WordOr<Address, Target>>>,
     /// How they are spoken to: `http` or `https`. Default: `http`.
     pub(crate) protocol: Field<Scheme>,
     /// How TLS towards targets is verified, with `protocol: https`.
@@ -360,10 +365,10 @@ pub(crate) struct TargetGroupDefaults {
 /// A server.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["address"]))]
 pub(crate) struct Target {
     /// IP address and port.
-    #[schemars(required)]
-    pub(crate) address: Field<String>,
+    pub(crate) address: Field<Address>,
     /// Its share of the requests, relative to the others; 0: none. Default: 1.
     #[schemars(range(min = 0, max = 1_000_000))]
     pub(crate) weight: Field<u64>,
@@ -465,28 +470,55 @@ pub(crate) struct TargetLimits {
     pub(crate) idle_timeout: Field<Time>,
 }
 
+/// An IP address and a port, as text.
+#[derive(Debug, Clone, PartialEq, Eq, JsonSchema)]
+#[schemars(inline)]
+pub(crate) struct Address(pub(crate) String);
+
+// === impl Address ===
+
+impl<'de> Deserialize<'de> for Address {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(AddressVisitor)
+    }
+}
+
+struct AddressVisitor;
+
+impl Visitor<'_> for AddressVisitor {
+    type Value = Address;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an IP address and a port, such as `10.0.1.11:8080` or `\"[::]:443\"`")
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Address, E> {
+        Ok(Address(text.to_owned()))
+    }
+}
+
 // === impl Statuses ===
 
 impl<'de> Deserialize<'de> for Statuses {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         deserializer.deserialize_any(StatusesVisitor)
     }
 }
 
 struct StatusesVisitor;
 
-impl serde::de::Visitor<'_> for StatusesVisitor {
+impl Visitor<'_> for StatusesVisitor {
     type Value = Statuses;
 
-    fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("a status from 100 to 599, or a range such as `200-299`")
     }
 
-    fn visit_u64<E: serde::de::Error>(self, status: u64) -> Result<Statuses, E> {
+    fn visit_u64<E: de::Error>(self, status: u64) -> Result<Statuses, E> {
         self.visit_str(&status.to_string())
     }
 
-    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Statuses, E> {
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Statuses, E> {
         let status = |text: &str| {
             text.parse()
                 .ok()
@@ -495,7 +527,7 @@ impl serde::de::Visitor<'_> for StatusesVisitor {
         let (first, last) = text.split_once('-').unwrap_or((text, text));
         match (status(first), status(last)) {
             (Some(first), Some(last)) if first <= last => Ok(Statuses(first, last)),
-            _ => Err(E::invalid_value(serde::de::Unexpected::Other(text), &self)),
+            _ => Err(E::invalid_value(Unexpected::Other(text), &self)),
         }
     }
 }

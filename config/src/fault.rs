@@ -78,3 +78,13 @@ impl Fault {
         }
     }
 }
+
+/// Adds a fault, unless there are so many that nobody will read this one.
+pub(crate) fn push(faults: &mut Vec<Fault>, fault: Fault) {
+    if faults.len() < MOST {
+        faults.push(fault);
+    }
+}
+
+/// Bounds the memory that a large file of nonsense takes.
+const MOST: usize = 100_000;

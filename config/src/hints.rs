@@ -11,12 +11,45 @@ pub(crate) fn list(words: &[&str]) -> String {
     }
 }
 
+/// The key that somebody meant who wrote `word`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Meant {
+    /// One of the keys that may stand there.
+    pub(crate) key: &'static str,
+    /// The key inside of that one which takes the value; none: the key itself takes it.
+    inner: Option<&'static str>,
+}
+
+impl Meant {
+    /// The key that takes the value which is given.
+    pub(crate) fn direct(self) -> Option<&'static str> {
+        self.inner.is_none().then_some(self.key)
+    }
+
+    /// The same as a question.
+    pub(crate) fn hint(self) -> String {
+        match self.inner {
+            None => format!("did you mean `{}`?", self.key),
+            Some(inner) => format!("did you mean `{}: {{ {inner}: … }}`?", self.key),
+        }
+    }
+}
+
 /// What somebody meant who wrote `word` where one of `allowed` should stand.
-pub(crate) fn for_key(word: &str, allowed: &[&str]) -> Option<String> {
+pub(crate) fn meant(word: &str, allowed: &[&'static str]) -> Option<Meant> {
     let plain = word.to_ascii_lowercase().replace(['-', ' '], "_");
-    from_peers(&plain, allowed).or_else(|| {
-        nearest(&plain, allowed.iter().copied()).map(|near| format!("did you mean `{near}`?"))
-    })
+    let near = || nearest(&plain, allowed.iter().copied()).map(|key| Meant { key, inner: None });
+    from_peers(&plain, allowed).or_else(near)
+}
+
+/// What to do about a key that is none of `allowed`.
+pub(crate) fn for_key(word: &str, allowed: &[&'static str]) -> Option<String> {
+    if word == "<<" {
+        return Some(
+            "merge keys are not supported: what is shared stands in `defaults`".to_owned(),
+        );
+    }
+    meant(word, allowed).map(Meant::hint)
 }
 
 /// The one of `candidates` that differs from `word` by a slip of the pen.
@@ -48,6 +81,9 @@ pub(crate) fn for_value(found: &Unexpected<'_>, allowed: &str) -> Option<String>
         }
         Unexpected::Unsigned(number) if allowed.contains("size") => {
             format!("a bare number has no unit: write `{number}B`, `{number}KiB` or `{number}MiB`")
+        }
+        Unexpected::Unsigned(port @ 1..=65_535) if allowed.contains("a port") => {
+            format!("add an address: `\"[::]:{port}\"`")
         }
         Unexpected::Str(_) if allowed.contains("duration") => {
             "a whole number and one of `ms`, `s`, `m`, `h`, `d`, without a space".to_owned()
@@ -82,21 +118,21 @@ fn boolean(word: &str) -> Option<&'static str> {
 }
 
 /// What a word of another balancer is called here.
-fn from_peers(word: &str, allowed: &[&str]) -> Option<String> {
+fn from_peers(word: &str, allowed: &[&'static str]) -> Option<Meant> {
     let is_meant = |(words, _): &&(&[&str], &[&str])| words.contains(&word);
-    PEERS
+    let ours = PEERS
         .iter()
         .filter(is_meant)
-        .flat_map(|(_, ours)| ours.iter())
-        .find_map(|ours| {
-            let (key, inner) = ours.split_once('.').unwrap_or((ours, ""));
-            let hint = if inner.is_empty() {
-                format!("did you mean `{key}`?")
-            } else {
-                format!("did you mean `{key}: {{ {inner}: … }}`?")
-            };
-            (allowed.contains(&key) && key != word).then_some(hint)
-        })
+        .flat_map(|(_, ours)| ours.iter());
+    ours.map(|ours| match ours.split_once('.') {
+        Some((key, inner)) if *ours != "http/1.1" => (key, Some(inner)),
+        _ => (*ours, None),
+    })
+    .filter(|(key, _)| *key != word)
+    .find_map(|(key, inner)| {
+        let key = allowed.iter().find(|allowed| **allowed == key)?;
+        Some(Meant { key, inner })
+    })
 }
 
 /// Words that mean the same elsewhere, in lower case with `_`, and what they are here, the first that
@@ -165,7 +201,6 @@ const PEERS: &[(&[&str], &[&str])] = &[
     ),
     (
         &[
-            "ssl",
             "certs",
             "cert",
             "certificate",
@@ -289,10 +324,8 @@ const PEERS: &[(&[&str], &[&str])] = &[
     (&["redirect"], &["action.redirect"]),
     (&["forward"], &["action.forward"]),
     (&["respond"], &["action.respond"]),
-    (
-        &["default_action", "default_backend", "default"],
-        &["action"],
-    ),
+    (&["default_action", "default"], &["action"]),
+    (&["default_backend", "default_service"], &["action.forward"]),
     (&["default"], &["defaults"]),
     (
         &["headers", "proxy_set_header", "add_header"],

@@ -11,7 +11,7 @@ use crate::document::Document;
 use crate::fault::Fault;
 use crate::reader::{self, Spanned};
 use crate::resolve;
-use crate::span::{Source, Span};
+use crate::span::Source;
 use crate::yaml::{self, Node};
 
 /// A configuration that is accepted, and what in it was probably not meant.
@@ -41,6 +41,7 @@ impl Config {
     /// # Errors
     /// All faults of the document.
     pub fn parse(file_name: &str, text: &str) -> Result<Loaded, Diagnostics> {
+        let text = text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text);
         let source = Arc::new(Source::new(file_name, text));
         if text.len() > MAX_BYTES {
             let error = io::Error::new(io::ErrorKind::FileTooLarge, TOO_LARGE);
@@ -73,18 +74,13 @@ fn from_tree(
     let Some(document) = document.value else {
         return (None, faults);
     };
-    let (config, resolve_faults) = resolve::resolve(&document, root_span(tree), directory);
+    let (config, resolve_faults) = resolve::resolve(&document, tree.span, directory);
     faults.extend(resolve_faults);
     if !resolve::acceptable(&faults) {
         return (None, faults);
     }
     faults.extend(resolve::suspicions(&config, &document));
     (Some(config), faults)
-}
-
-/// Where the whole document begins.
-fn root_span(tree: &Node) -> Span {
-    tree.span
 }
 
 fn directory(file_name: &str) -> &Path {
@@ -116,4 +112,6 @@ fn unreadable(file: &str, error: &io::Error) -> Diagnostics {
 
 /// Bytes of the largest document that is read: 64 MiB, several hundred thousand rules.
 pub const MAX_BYTES: usize = 64 << 20;
+/// Some editors begin a file with it.
+const BYTE_ORDER_MARK: char = '\u{feff}';
 const TOO_LARGE: &str = "it is larger than 64 MiB";

@@ -11,13 +11,14 @@ use std::marker::PhantomData;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
+use serde::de::value::BorrowedStrDeserializer;
 use serde::de::{
     self, DeserializeOwned, DeserializeSeed, Deserializer, EnumAccess, Expected, IntoDeserializer,
     MapAccess, SeqAccess, Unexpected, VariantAccess, Visitor,
 };
 use serde::forward_to_deserialize_any;
 
-use crate::fault::Fault;
+use crate::fault::{self, Fault};
 use crate::hints;
 use crate::span::Span;
 use crate::yaml::{Entry, Node, Scalar, Value, shorten};
@@ -27,7 +28,7 @@ pub(crate) fn read<T: DeserializeOwned>(root: &Node) -> (Spanned<T>, Vec<Fault>)
     let faults = RefCell::new(Vec::new());
     let reader = Reader {
         node: root,
-        name: "the document",
+        name: "",
         faults: &faults,
     };
     let read = Spanned::deserialize(reader).unwrap_or(Spanned {
@@ -289,7 +290,7 @@ impl<W: JsonSchema, M: JsonSchema> JsonSchema for WordOr<W, M> {
 #[derive(Clone, Copy)]
 struct Reader<'a> {
     node: &'a Node,
-    /// The nearest key, for messages.
+    /// The nearest key, for messages; empty for the whole document.
     name: &'a str,
     faults: &'a RefCell<Vec<Fault>>,
 }
@@ -300,8 +301,13 @@ impl<'a> Reader<'a> {
         Self { node, name, ..self }
     }
 
+    /// The same for the value of an entry.
+    fn of(self, entry: &'a Entry) -> Self {
+        self.at(&entry.value, entry.key.text().unwrap_or_default())
+    }
+
     fn report(self, fault: Fault) {
-        self.faults.borrow_mut().push(fault);
+        fault::push(&mut self.faults.borrow_mut(), fault);
     }
 
     /// Gives an error that came up in this node its place and what was found there.
@@ -309,8 +315,14 @@ impl<'a> Reader<'a> {
         let mut fault = error.0;
         if fault.span.is_none() {
             fault.span = Some(self.node.span);
-            fault.message = format!("invalid value for `{}`", self.name);
+            fault.message = match self.name {
+                "" => "the document is no mapping".to_owned(),
+                name => format!("invalid value for `{}`", shorten(name)),
+            };
             fault.found = Some(self.node.describe());
+            if matches!(self.node.value, Value::Scalar(Scalar::Null, _)) {
+                fault.hint = Some("give it a value, or remove the key".to_owned());
+            }
         }
         ReadError(fault)
     }
@@ -321,19 +333,31 @@ impl<'a> Reader<'a> {
         ))))
     }
 
-    /// Reports the keys of `entries` that are none of `fields`; the others.
-    fn known(self, entries: &'a [Entry], fields: &'static [&'static str]) -> Vec<&'a Entry> {
-        let known = |entry: &&Entry| entry.key.text().is_some_and(|key| fields.contains(&key));
-        let (known, unknown): (Vec<_>, Vec<_>) = entries.iter().partition(known);
-        for entry in unknown {
-            let key = entry.key.text().unwrap_or_default();
+    /// The entries of a struct with these fields. A key that is none of them is reported; if it is
+    /// clear which one was meant, it is read as that, so that what it holds is looked at as well and
+    /// nothing is reported as missing.
+    fn fields(
+        self,
+        entries: &'a [Entry],
+        fields: &'static [&'static str],
+    ) -> Vec<(&'a str, &'a Entry)> {
+        let is_known = |entry: &&Entry| entry.key.text().is_some_and(|key| fields.contains(&key));
+        let entries = entries.iter().filter(|entry| !entry.repeated);
+        let (known, unknown): (Vec<_>, Vec<_>) = entries.partition(is_known);
+        let with_key = |entry: &'a Entry| Some((entry.key.text()?, entry));
+        let mut read: Vec<_> = known.into_iter().filter_map(with_key).collect();
+        for (key, entry) in unknown.into_iter().filter_map(with_key) {
             self.report(
                 Fault::error(entry.key.span, format!("unknown key `{}`", shorten(key)))
                     .allowed(hints::list(fields))
                     .hint(hints::for_key(key, fields)),
             );
+            let meant = hints::meant(key, fields).and_then(hints::Meant::direct);
+            if let Some(meant) = meant.filter(|meant| read.iter().all(|(key, _)| key != meant)) {
+                read.push((meant, entry));
+            }
         }
-        known
+        read
     }
 }
 
@@ -352,7 +376,11 @@ impl<'de> Deserializer<'de> for Reader<'de> {
                 reader: self,
                 items,
             }),
-            Value::Map(entries) => visitor.visit_map(Entries::new(self, entries.iter().collect())),
+            Value::Map(entries) => visitor.visit_map(Entries {
+                reader: self,
+                entries: entries.iter(),
+                value: None,
+            }),
         };
         read.map_err(|error| self.locate(error))
     }
@@ -366,9 +394,13 @@ impl<'de> Deserializer<'de> for Reader<'de> {
         let Value::Map(entries) = &self.node.value else {
             return self.wrong(format!("a mapping of {}", hints::list(fields)), None);
         };
-        let known = self.known(entries, fields);
+        let fields = self.fields(entries, fields).into_iter();
         visitor
-            .visit_map(Entries::new(self, known))
+            .visit_map(Fields {
+                reader: self,
+                fields,
+                value: None,
+            })
             .map_err(|error| self.locate(error))
     }
 
@@ -478,21 +510,11 @@ impl<'a> SeqAccess<'a> for Items<'a> {
     }
 }
 
-/// The entries of a mapping.
+/// The entries of a mapping of names.
 struct Entries<'a> {
     reader: Reader<'a>,
-    entries: std::vec::IntoIter<&'a Entry>,
+    entries: std::slice::Iter<'a, Entry>,
     value: Option<&'a Entry>,
-}
-
-impl<'a> Entries<'a> {
-    fn new(reader: Reader<'a>, entries: Vec<&'a Entry>) -> Self {
-        Self {
-            reader,
-            entries: entries.into_iter(),
-            value: None,
-        }
-    }
 }
 
 impl<'a> MapAccess<'a> for Entries<'a> {
@@ -502,7 +524,7 @@ impl<'a> MapAccess<'a> for Entries<'a> {
         &mut self,
         seed: K,
     ) -> Result<Option<K::Value>, ReadError> {
-        self.value = self.entries.next();
+        self.value = self.entries.find(|entry| !entry.repeated);
         self.value
             .map(|entry| seed.deserialize(self.reader.at(&entry.key, self.reader.name)))
             .transpose()
@@ -513,12 +535,42 @@ impl<'a> MapAccess<'a> for Entries<'a> {
             .value
             .take()
             .expect("serde asks for a value after its key");
-        let name = entry.key.text().unwrap_or_default();
-        seed.deserialize(self.reader.at(&entry.value, name))
+        seed.deserialize(self.reader.of(entry))
     }
 
     fn size_hint(&self) -> Option<usize> {
         Some(self.entries.len())
+    }
+}
+
+/// The fields of a struct: as which field an entry is read, and the entry.
+struct Fields<'a> {
+    reader: Reader<'a>,
+    fields: std::vec::IntoIter<(&'a str, &'a Entry)>,
+    value: Option<&'a Entry>,
+}
+
+impl<'a> MapAccess<'a> for Fields<'a> {
+    type Error = ReadError;
+
+    fn next_key_seed<K: DeserializeSeed<'a>>(
+        &mut self,
+        seed: K,
+    ) -> Result<Option<K::Value>, ReadError> {
+        let Some((field, entry)) = self.fields.next() else {
+            return Ok(None);
+        };
+        self.value = Some(entry);
+        seed.deserialize(BorrowedStrDeserializer::new(field))
+            .map(Some)
+    }
+
+    fn next_value_seed<V: DeserializeSeed<'a>>(&mut self, seed: V) -> Result<V::Value, ReadError> {
+        let entry = self
+            .value
+            .take()
+            .expect("serde asks for a value after its key");
+        seed.deserialize(self.reader.of(entry))
     }
 }
 
@@ -539,9 +591,15 @@ impl<'a> VariantAccess<'a> for Choice<'a> {
     type Error = ReadError;
 
     fn newtype_variant_seed<T: DeserializeSeed<'a>>(self, seed: T) -> Result<T::Value, ReadError> {
-        seed.deserialize(self.0)
+        let is_word = !matches!(self.0.node.value, Value::Map(_));
+        seed.deserialize(self.0).map_err(|mut error| {
+            let allowed = error.0.allowed.as_mut().filter(|_| is_word);
+            if let Some(allowed) = allowed {
+                allowed.push_str(", or a mapping");
+            }
+            error
+        })
     }
-
     fn unit_variant(self) -> Result<(), ReadError> {
         Err(de::Error::custom("a choice has a value"))
     }
@@ -584,6 +642,7 @@ impl de::Error for ReadError {
             "u64" => "a whole number",
             "a boolean" => "`true` or `false`",
             "a string" => "text",
+            "a sequence" => "a list",
             other => other,
         };
         let hint = hints::for_value(&unexpected, allowed);

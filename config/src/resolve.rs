@@ -8,6 +8,7 @@ mod suspect;
 mod target_group;
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,8 +16,8 @@ use std::time::Duration;
 use check::Refusal;
 
 use crate::Config;
-use crate::document::{Defaults, Document, FilePath};
-use crate::fault::{Fault, Severity};
+use crate::document::{Address, Defaults, Document, FilePath};
+use crate::fault::{self, Fault, Severity};
 use crate::hints;
 use crate::reader::{Field, Named, OneOrMany, Spanned};
 use crate::span::Span;
@@ -94,7 +95,7 @@ impl<'a> Resolver<'a> {
     }
 
     fn report(&mut self, fault: Fault) {
-        self.faults.push(fault);
+        fault::push(&mut self.faults, fault);
     }
 
     /// The value of `text` if it passes `check`.
@@ -131,6 +132,17 @@ impl<'a> Resolver<'a> {
         check: impl Fn(&str) -> Result<T, Refusal>,
     ) -> Option<T> {
         let (text, span) = field.spanned()?;
+        self.check(text, span, &format!("`{key}`"), check)
+    }
+
+    /// The value of a field that holds an address, if it is given and passes `check`.
+    fn address(
+        &mut self,
+        field: &Field<Address>,
+        key: &str,
+        check: impl Fn(&str) -> Result<SocketAddr, Refusal>,
+    ) -> Option<SocketAddr> {
+        let (Address(text), span) = field.spanned()?;
         self.check(text, span, &format!("`{key}`"), check)
     }
 
@@ -247,7 +259,12 @@ impl<'a> Resolver<'a> {
 
     /// The path in `{ file: … }`.
     fn file(&mut self, path: &FilePath, span: Span) -> Option<PathBuf> {
-        self.require(&path.file, span, "file", "");
+        self.require(
+            &path.file,
+            span,
+            "file",
+            "such as `file: /etc/sealgate/NAME`",
+        );
         let path = self.word(&path.file, "file", check::filled)?;
         Some(self.directory.join(path))
     }

@@ -101,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn second_of_two_equal_keys_is_a_fault_and_left_out() {
+    fn second_of_two_equal_keys_is_a_fault_and_marked() {
         let text = "a: 1\nb: 2\na: 3\n";
         let (root, faults) = read(text);
         assert_eq!(faults.len(), 1);
@@ -117,6 +117,7 @@ mod tests {
         else {
             panic!("a mapping")
         };
-        assert_eq!(entries.len(), 2);
+        let repeated: Vec<bool> = entries.iter().map(|entry| entry.repeated).collect();
+        assert_eq!(repeated, [false, false, true]);
     }
 }

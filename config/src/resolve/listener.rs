@@ -77,7 +77,7 @@ impl Resolver<'_> {
 
     fn bind(&mut self, listener: &Document, span: Span, taken: &mut Taken) -> Option<SocketAddr> {
         self.require(&listener.bind, span, "bind", "such as `bind: \"[::]:443\"`");
-        let bind = self.word(&listener.bind, "bind", check::bind)?;
+        let bind = self.address(&listener.bind, "bind", check::bind)?;
         let span = listener.bind.span()?;
         if bind.port() == 0 {
             return Some(bind);
@@ -85,7 +85,7 @@ impl Resolver<'_> {
         if let Some(first) = taken.get(&bind) {
             self.report(
                 Fault::error(span, format!("`{bind}` is bound twice"))
-                    .related(*first, "first bound here")
+                    .related(*first, "also bound here")
                     .hint("give one of the two another address or port".to_owned()),
             );
         } else {
@@ -155,7 +155,12 @@ impl Resolver<'_> {
             return UnknownSni::Reject;
         };
         let key = "default_certificate";
-        self.require(&certificate.default_certificate, span, key, "");
+        self.require(
+            &certificate.default_certificate,
+            span,
+            key,
+            "such as `default_certificate: www.example.com`",
+        );
         self.word(&certificate.default_certificate, key, check::entry_name)
             .map_or(UnknownSni::Reject, UnknownSni::DefaultCertificate)
     }

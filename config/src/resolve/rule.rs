@@ -5,7 +5,7 @@ use crate::document::{
     Action as ActionDocument, Condition, HeaderEdits as EditsDocument,
     Redirect as RedirectDocument, Respond, Rule as Document, Scheme,
 };
-use crate::fault::Fault;
+use crate::fault::{self, Fault};
 use crate::reader::{Field, Named, WordOr};
 use crate::span::Span;
 use crate::{Action, FixedResponse, Forward, HeaderEdits, Redirect, Rule, RuleCondition, defaults};
@@ -51,7 +51,7 @@ impl Resolver<'_> {
         let (name, span) = field.spanned()?;
         self.listeners
             .bind(name, span)
-            .map_err(|fault| self.faults.push(*fault))
+            .map_err(|fault| fault::push(&mut self.faults, *fault))
             .ok()
     }
 
@@ -156,7 +156,7 @@ impl Resolver<'_> {
     fn group(&mut self, name: &str, span: Span) -> Option<usize> {
         self.target_groups
             .bind(name, span)
-            .map_err(|fault| self.faults.push(*fault))
+            .map_err(|fault| fault::push(&mut self.faults, *fault))
             .ok()
     }
 
@@ -265,10 +265,8 @@ impl Resolver<'_> {
         }
         let status = known.unwrap_or(200);
         if matches!(status, 204 | 205 | 304) && !body.is_empty() {
-            self.report(Fault::error(
-                span,
-                format!("an answer of status {status} has no body"),
-            ));
+            let fault = Fault::error(span, format!("an answer of status {status} has no body"));
+            self.report(fault.hint("leave `body` out, or answer with another status".to_owned()));
         }
         FixedResponse {
             status,

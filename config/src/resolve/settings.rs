@@ -54,7 +54,7 @@ impl Resolver<'_> {
         };
         Admin {
             socket: self.admin_socket(admin),
-            http: self.word(&admin.http, "http", check::bind),
+            http: self.address(&admin.http, "http", check::bind),
         }
     }
 
@@ -66,7 +66,7 @@ impl Resolver<'_> {
     /// Where the admin endpoints listen and where in the document that stands.
     pub(super) fn admin_address(&self) -> Option<(SocketAddr, crate::span::Span)> {
         let (text, span) = self.document.admin.get()?.http.spanned()?;
-        Some((text.parse().ok()?, span))
+        Some((text.0.parse().ok()?, span))
     }
 
     pub(super) fn trusted_proxies(&mut self) -> Vec<IpNet> {

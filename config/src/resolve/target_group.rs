@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::rule::no_weight;
 use super::{MANY, Resolver, check, items, layer};
 use crate::document::{
-    Algorithm as Balance, FilePath, HealthCheck as Probe, NoHealthCheck,
+    Address, Algorithm as Balance, FilePath, HealthCheck as Probe, NoHealthCheck,
     OnAllUnhealthy as WhenUnhealthy, Scheme, Target as TargetDocument, TargetGroup as Document,
     TargetLimits as Limits, TargetTls as Tls, Verify,
 };
@@ -159,12 +159,14 @@ impl Resolver<'_> {
 
     fn target(
         &mut self,
-        target: &WordOr<String, TargetDocument>,
+        target: &WordOr<Address, TargetDocument>,
         span: Span,
         taken: &mut HashMap<SocketAddr, Span>,
     ) -> Option<Target> {
         let (address, weight) = match target {
-            WordOr::Word(address) => (self.check(address, span, "a target", check::target)?, 1),
+            WordOr::Word(Address(address)) => {
+                (self.check(address, span, "a target", check::target)?, 1)
+            }
             WordOr::Map(target) => {
                 self.require(
                     &target.address,
@@ -177,7 +179,7 @@ impl Resolver<'_> {
                     .spanned()
                     .map_or(1, |(weight, span)| self.weight(*weight, span));
                 (
-                    self.word(&target.address, "address", check::target)?,
+                    self.address(&target.address, "address", check::target)?,
                     weight,
                 )
             }

@@ -3,7 +3,7 @@
 use saphyr_parser::{Event as Raw, Marker, Parser, ScalarStyle, ScanError, Span as RawSpan};
 
 use super::MAX_DEPTH;
-use crate::fault::Fault;
+use crate::fault::{self, Fault};
 use crate::span::Span;
 
 /// What stands at a place.
@@ -124,8 +124,8 @@ impl Scan<'_> {
         }
         if tagged {
             let hint = "remove the word that begins with `!`, or write the value in quotes";
-            self.faults
-                .push(Fault::error(span, "tags are not supported").hint(hint.to_owned()));
+            let fault = Fault::error(span, "tags are not supported");
+            fault::push(&mut self.faults, fault.hint(hint.to_owned()));
         }
     }
 
@@ -136,9 +136,8 @@ impl Scan<'_> {
             "a `&` begins an anchor in YAML: write the value in quotes, or remove the anchor; \
              what groups and listeners share stands in `defaults`"
         };
-        self.faults.push(
-            Fault::error(span, "anchors and aliases are not supported").hint(hint.to_owned()),
-        );
+        let fault = Fault::error(span, "anchors and aliases are not supported");
+        fault::push(&mut self.faults, fault.hint(hint.to_owned()));
     }
 
     fn push(&mut self, span: Span, kind: EventKind) {
@@ -165,23 +164,27 @@ fn syntax_fault(text: &str, at: usize, error: &ScanError) -> Fault {
 
 /// What usually leads to a syntax error in such a line.
 fn syntax_hint(line: &str, info: &str) -> Option<String> {
-    let value = line
-        .split_once(':')
-        .map_or(line, |(_, value)| value)
-        .trim_start();
-    let hint = if line.trim_start_matches(' ').starts_with('\t') || info.contains("tab") {
+    let value = line.split_once(':').map_or(line, |(_, value)| value).trim();
+    let hint = if line.trim_start_matches(' ').starts_with('\t') || info.contains("tabs") {
         "YAML is indented with spaces, never with tabs"
-    } else if info.contains("quote") || info.contains("unexpected end of stream") {
-        "a quote or bracket that is opened here or above is not closed"
-    } else if value.starts_with("[:") || line.contains("[::") {
-        "an address with brackets is written in quotes: `\"[::]:443\"`"
-    } else if value.starts_with(['*', '&', '%', '@', '`', '!'])
-        || line.contains("[*")
-        || line.contains("- *")
+    } else if info.contains("anchor")
+        || info.contains("alias")
+        || value.starts_with(['%', '@', '`'])
     {
         "a value that begins with such a character is written in quotes: `\"*.example.com\"`"
-    } else if value.contains(": ") {
-        "a value with `: ` in it is written in quotes"
+    } else if line.contains("[::") || value.starts_with("[:") {
+        "an address with brackets is written in quotes: `\"[::]:443\"`"
+    } else if info.contains("quote")
+        || info.contains("end of stream")
+        || info.contains("flow")
+        || info.contains("placement")
+    {
+        "a quote or bracket that is opened here or above is not closed"
+    } else if info.contains("expected key") || !value.contains(':') && info.contains("not allowed")
+    {
+        "keys of one mapping begin in the same column: is this line indented too far, or not enough?"
+    } else if value.contains(": ") || value.ends_with(':') {
+        "a value with a `:` before a space or at its end is written in quotes"
     } else {
         return None;
     };

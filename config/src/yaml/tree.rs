@@ -8,7 +8,7 @@ use std::vec;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 
 use super::events::{Event, EventKind};
-use crate::fault::Fault;
+use crate::fault::{self, Fault};
 use crate::span::Span;
 
 /// A value and its place.
@@ -24,7 +24,7 @@ pub(crate) enum Value {
     /// What it is, and how it is written (without quotes, with escapes resolved).
     Scalar(Scalar, String),
     List(Vec<Node>),
-    /// In the order of the text, with unique keys.
+    /// In the order of the text.
     Map(Vec<Entry>),
 }
 
@@ -39,11 +39,14 @@ pub(crate) enum Scalar {
     Text,
 }
 
-/// A key with its value. The key is text.
+/// A key with its value.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Entry {
+    /// Always text.
     pub(crate) key: Node,
     pub(crate) value: Node,
+    /// Whether an earlier entry has the same key, which is reported. This one is not to be read.
+    pub(crate) repeated: bool,
 }
 
 /// The tree that `serde_yaml` reads in `text`, with the places of `events`.
@@ -134,12 +137,20 @@ impl Step<'_> {
     }
 }
 
-/// At most 60 characters of `text`.
+/// At most 60 characters of `text`, on one line.
 pub(crate) fn shorten(text: &str) -> String {
-    match text.char_indices().nth(60) {
-        Some((cut, _)) => format!("{}…", &text[..cut]),
-        None => text.to_owned(),
+    let mut short = String::new();
+    for (index, character) in text.chars().enumerate() {
+        match character {
+            _ if index == 60 => {
+                short.push('…');
+                break;
+            }
+            control if control.is_control() => short.extend(control.escape_default()),
+            other => short.push(other),
+        }
     }
+    short
 }
 
 /// The events that are not used up yet.
@@ -187,24 +198,21 @@ impl Cursor {
         }
     }
 
-    /// Keeps the first of entries with the same key.
-    fn unique(&mut self, entries: Vec<Entry>) -> Vec<Entry> {
-        let mut seen: HashMap<String, Span> = HashMap::with_capacity(entries.len());
-        let mut kept = Vec::with_capacity(entries.len());
-        for entry in entries {
-            let key = entry.key.text().unwrap_or_default();
-            if let Some(first) = seen.get(key) {
-                self.faults.push(
-                    Fault::error(entry.key.span, format!("`{}` is used twice", shorten(key)))
-                        .related(*first, "first used here")
-                        .hint("remove or rename one of the two".to_owned()),
-                );
-            } else {
-                seen.insert(key.to_owned(), entry.key.span);
-                kept.push(entry);
+    /// Marks and reports all but the first of entries with the same key.
+    fn mark_repeated(&mut self, entries: &mut [Entry]) {
+        let mut seen: HashMap<&str, Span> = HashMap::with_capacity(entries.len());
+        for Entry { key, repeated, .. } in entries {
+            let name = key.text().unwrap_or_default();
+            let first = *seen.entry(name).or_insert(key.span);
+            if first == key.span {
+                continue;
             }
+            *repeated = true;
+            let twice = Fault::error(key.span, format!("`{}` is used twice", shorten(name)))
+                .related(first, "first used here")
+                .hint("remove or rename one of the two".to_owned());
+            fault::push(&mut self.faults, twice);
         }
-        kept
     }
 }
 
@@ -276,12 +284,17 @@ impl<'de> Visitor<'de> for Builder<'_> {
         let mut entries = Vec::new();
         while let Some(key) = map.next_key_seed(Key(self.0))? {
             let value = map.next_value_seed(Builder(self.0))?;
-            entries.push(Entry { key, value });
+            entries.push(Entry {
+                key,
+                value,
+                repeated: false,
+            });
         }
         let end = self.0.expect(&EventKind::MapEnd)?;
+        self.0.mark_repeated(&mut entries);
         Ok(Node {
             span: start.to(end),
-            value: Value::Map(self.0.unique(entries)),
+            value: Value::Map(entries),
         })
     }
 }
