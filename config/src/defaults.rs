@@ -56,3 +56,107 @@ pub(crate) const HEALTHY: u32 = 2;
 pub(crate) const UNHEALTHY: u32 = 3;
 /// Statuses that are a success.
 pub(crate) const HEALTH_STATUSES: (u16, u16) = (200, 399);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::units::written;
+
+    #[test]
+    fn documentation_names_the_defaults() {
+        let limits = &LISTENER_LIMITS;
+        let target = &TARGET_LIMITS;
+        let schema = crate::schema();
+        for (place, default) in [
+            ("/properties/max_connections", MAX_CONNECTIONS.to_string()),
+            ("/properties/drain", written(DRAIN)),
+            (
+                "/$defs/Certstore/properties/key",
+                format!("`{CERTSTORE_KEY}`"),
+            ),
+            (
+                "/$defs/Redirect/properties/status",
+                REDIRECT_STATUS.to_string(),
+            ),
+            (
+                "/$defs/Respond/properties/content_type",
+                format!("`{CONTENT_TYPE}`"),
+            ),
+            (
+                "/$defs/ListenerLimits/properties/handshake_timeout",
+                written(limits.handshake_timeout),
+            ),
+            (
+                "/$defs/ListenerLimits/properties/header_timeout",
+                written(limits.header_timeout),
+            ),
+            (
+                "/$defs/ListenerLimits/properties/idle_timeout",
+                written(limits.idle_timeout),
+            ),
+            (
+                "/$defs/ListenerLimits/properties/body_idle_timeout",
+                written(limits.body_idle_timeout),
+            ),
+            (
+                "/$defs/ListenerLimits/properties/max_header_size",
+                format!("{}KiB", limits.max_header_bytes >> 10),
+            ),
+            (
+                "/$defs/ListenerLimits/properties/max_headers",
+                limits.max_headers.to_string(),
+            ),
+            (
+                "/$defs/ListenerLimits/properties/max_streams",
+                limits.max_streams.to_string(),
+            ),
+            (
+                "/$defs/TargetLimits/properties/connect_timeout",
+                written(target.connect_timeout),
+            ),
+            (
+                "/$defs/TargetLimits/properties/response_timeout",
+                written(target.response_timeout),
+            ),
+            (
+                "/$defs/TargetLimits/properties/max_connections",
+                target.max_connections.to_string(),
+            ),
+            (
+                "/$defs/TargetLimits/properties/max_idle_connections",
+                target.max_idle_connections.to_string(),
+            ),
+            (
+                "/$defs/TargetLimits/properties/idle_timeout",
+                written(target.idle_timeout),
+            ),
+            (
+                "/$defs/HealthCheck/properties/path",
+                format!("`{HEALTH_PATH}`"),
+            ),
+            (
+                "/$defs/HealthCheck/properties/interval",
+                written(HEALTH_INTERVAL),
+            ),
+            ("/$defs/HealthCheck/properties/healthy", HEALTHY.to_string()),
+            (
+                "/$defs/HealthCheck/properties/unhealthy",
+                UNHEALTHY.to_string(),
+            ),
+            (
+                "/$defs/HealthCheck/properties/statuses",
+                format!("`{}-{}`", HEALTH_STATUSES.0, HEALTH_STATUSES.1),
+            ),
+        ] {
+            let property = schema
+                .pointer(place)
+                .unwrap_or_else(|| panic!("no {place}"));
+            let description = property["description"].as_str().unwrap_or_default();
+            let expected = format!("Default: {default}.");
+            assert!(
+                description.contains(&expected),
+                "{place}: {expected}: {description}"
+            );
+        }
+    }
+}

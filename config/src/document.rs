@@ -202,9 +202,9 @@ pub(crate) struct ListenerLimits {
     pub(crate) handshake_timeout: Field<Time>,
     /// From the first byte of a request to the end of its head. Default: 15s.
     pub(crate) header_timeout: Field<Time>,
-    /// Between requests on a connection. Default: 60s.
+    /// Between requests on a connection. Default: 1m.
     pub(crate) idle_timeout: Field<Time>,
-    /// Between two pieces of a body. Default: 60s.
+    /// Between two pieces of a body. Default: 1m.
     pub(crate) body_idle_timeout: Field<Time>,
     /// Size of a request's head. Default: 32KiB.
     pub(crate) max_header_size: Field<Size>,
@@ -459,7 +459,7 @@ pub(crate) struct Statuses(pub(crate) u16, pub(crate) u16);
 pub(crate) struct TargetLimits {
     /// How long connecting may take, TLS included. Default: 5s.
     pub(crate) connect_timeout: Field<Time>,
-    /// From the end of the request to the first byte of the response. Default: 60s.
+    /// From the end of the request to the first byte of the response. Default: 1m.
     pub(crate) response_timeout: Field<Time>,
     /// Connections to one target. Default: 1000.
     #[schemars(range(min = 1))]

@@ -358,3 +358,165 @@ fn items<T>(list: &[Spanned<T>]) -> impl Iterator<Item = (&T, Span)> {
 const MANY: u64 = 1_000_000_000;
 const SHORTEST: Duration = Duration::from_millis(1);
 const LONGEST: Duration = Duration::from_secs(86_400);
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::time::Duration;
+
+    use crate::{
+        Action, CertificateAuthorities, CertificateSelector, Config, HostPattern, HttpVersion,
+        PathPattern, RootKey, TargetProtocol, UnknownSni, defaults,
+    };
+
+    fn config(text: &str) -> Config {
+        match Config::parse("/etc/sealgate/sealgate.yaml", text) {
+            Ok(loaded) => loaded.config,
+            Err(faults) => panic!("{faults}"),
+        }
+    }
+
+    fn with_groups(text: &str) -> Config {
+        config(&format!(
+            "version: 1\nlisteners: {{ a: {{ bind: '127.0.0.1:80' }} }}\n{text}"
+        ))
+    }
+
+    #[test]
+    fn full_example_means_what_it_says() {
+        let config = config(include_str!("../examples/full.yaml"));
+        let [http, https] = &config.listeners[..] else {
+            panic!("two listeners")
+        };
+        assert_eq!(http.protocols, [HttpVersion::Http1]);
+        assert!(
+            matches!(&http.action, Some(Action::Redirect(to)) if to.scheme.as_deref() == Some("https"))
+        );
+        let tls = https.tls.as_ref().expect("TLS");
+        let names = ["shop.example.com", "*.example.com"]
+            .map(|name| CertificateSelector::Name(name.to_owned()));
+        assert_eq!(tls.certificates, names);
+        assert_eq!(tls.on_unknown_sni, UnknownSni::Reject);
+
+        let rule = &config.rules[1];
+        assert_eq!((rule.name.as_str(), rule.listener), ("rules[1]", Some(1)));
+        assert_eq!(
+            rule.when.host,
+            [HostPattern::Exact("api.example.com".to_owned())]
+        );
+        assert_eq!(rule.when.path, [PathPattern::Prefix("/v2/".to_owned())]);
+        assert!(
+            matches!(&rule.action, Action::Forward(forward) if forward.groups == [(1, 95), (2, 5)])
+        );
+
+        let api = &config.target_groups[1];
+        let probe = api.health_check.as_ref().expect("a health check");
+        assert_eq!(
+            (probe.path.as_str(), probe.interval),
+            ("/healthz", Duration::from_secs(5))
+        );
+        assert!(matches!(
+            &api.protocol,
+            TargetProtocol::Https(tls)
+                if tls.ca == Some(CertificateAuthorities::TrustStore("internal-ca".to_owned()))
+        ));
+    }
+
+    #[test]
+    fn what_is_left_out_has_its_default() {
+        let config = config(include_str!("../examples/minimal.yaml"));
+        assert_eq!(config.certstore_key, defaults::CERTSTORE_KEY);
+        assert_eq!((config.workers, config.drain), (None, defaults::DRAIN));
+        assert_eq!(config.listeners[0].protocols, defaults::TLS_PROTOCOLS);
+        assert_eq!(config.listeners[0].limits, defaults::LISTENER_LIMITS);
+        assert_eq!(config.target_groups[0].limits, defaults::TARGET_LIMITS);
+        assert_eq!(config.target_groups[0].health_check, None);
+    }
+
+    #[test]
+    fn own_health_check_is_laid_over_the_default() {
+        let config = with_groups(
+            "
+defaults: { target_group: { health_check: { path: /default, interval: 2s } } }
+target_groups:
+  own: { targets: '10.0.0.1:80', health_check: { interval: 1s } }
+  none: { targets: '10.0.0.1:80', health_check: none }
+  default: { targets: '10.0.0.1:80' }
+",
+        );
+        let probes = config.target_groups.iter().map(|group| {
+            let probe = group.health_check.as_ref()?;
+            Some((
+                probe.path.as_str(),
+                probe.interval.as_secs(),
+                probe.timeout.as_secs(),
+            ))
+        });
+        let expected = [Some(("/default", 1, 1)), None, Some(("/default", 2, 2))];
+        assert_eq!(probes.collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
+    fn listener_defaults_hold_unless_overridden() {
+        let config = config(
+            "
+version: 1
+defaults:
+  listener:
+    tls: { policy: compatible, certificates: [a.example] }
+    allow_encoded_slash: true
+    limits: { idle_timeout: 5s, max_streams: 7 }
+listeners:
+  plain: { bind: '127.0.0.1:80', allow_encoded_slash: false }
+  tls: { bind: '127.0.0.1:443', tls: {}, limits: { max_streams: 8 } }
+",
+        );
+        let [plain, tls] = &config.listeners[..] else {
+            panic!("two listeners")
+        };
+        assert!(plain.tls.is_none() && !plain.allow_encoded_slash && tls.allow_encoded_slash);
+        assert_eq!((plain.limits.max_streams, tls.limits.max_streams), (7, 8));
+        assert_eq!(tls.limits.idle_timeout, Duration::from_secs(5));
+        let tls = tls.tls.as_ref().expect("TLS");
+        assert_eq!(
+            tls.certificates,
+            [CertificateSelector::Name("a.example".to_owned())]
+        );
+    }
+
+    #[test]
+    fn relative_paths_are_taken_from_the_directory_of_the_file() {
+        let config =
+            with_groups("kms: { root_key: { file: root.key } }\nadmin: { socket: /run/a.sock }\n");
+        assert_eq!(
+            config.root_key,
+            Some(RootKey::File(
+                Path::new("/etc/sealgate/root.key").to_owned()
+            ))
+        );
+        assert_eq!(
+            config.admin.socket.as_deref(),
+            Some(Path::new("/run/a.sock"))
+        );
+    }
+
+    #[test]
+    fn targets_may_be_unverified_only_by_name() {
+        let config = with_groups(
+            "
+target_groups:
+  system: { protocol: https, targets: '10.0.0.1:443' }
+  nobody: { protocol: https, tls: { verify: none }, targets: '10.0.0.1:443' }
+",
+        );
+        let authorities = config
+            .target_groups
+            .iter()
+            .map(|group| match &group.protocol {
+                TargetProtocol::Https(tls) => tls.ca.clone(),
+                TargetProtocol::Http => panic!("TLS was asked for"),
+            });
+        let expected = [Some(CertificateAuthorities::System), None];
+        assert_eq!(authorities.collect::<Vec<_>>(), expected);
+    }
+}

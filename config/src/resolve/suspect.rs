@@ -20,6 +20,7 @@ pub(super) fn warnings(config: &Config, document: &Document) -> Vec<Fault> {
     faults.extend(silent_listeners(config, &listeners));
     faults.extend(shadow::unreachable(&config.rules, &rules));
     faults.extend(loops(config, &rules, &listeners));
+    faults.extend(bypassed_redirects(config, &rules, &listeners));
     faults
 }
 
@@ -74,6 +75,43 @@ fn silent_listeners(config: &Config, spans: &[Span]) -> Vec<Fault> {
             .hint("no rule applies to it: add one, or an `action`".to_owned())
         })
         .collect()
+}
+
+/// Plain listeners that redirect to HTTPS what no rule matches, while rules for all listeners match
+/// first: what these match is served in plain.
+fn bypassed_redirects(config: &Config, rules: &[Span], listeners: &[Span]) -> Vec<Fault> {
+    let serves = |action: &Action| !matches!(action, Action::Redirect(_));
+    let Some(first) = config
+        .rules
+        .iter()
+        .position(|rule| rule.listener.is_none() && serves(&rule.action))
+    else {
+        return Vec::new();
+    };
+    let plain = config
+        .listeners
+        .iter()
+        .zip(listeners)
+        .filter(|(listener, _)| listener.tls.is_none());
+    plain
+        .filter(|(listener, _)| listener.action.as_ref().is_some_and(is_to_https))
+        .map(|(listener, span)| {
+            let message = format!(
+                "not every request to `{}` is redirected to HTTPS",
+                listener.name
+            );
+            Fault::warning(*span, message)
+                .related(
+                    rules[first],
+                    "this rule holds for every listener, and matches first",
+                )
+                .hint("give rules that are meant for HTTPS only their `listener`".to_owned())
+        })
+        .collect()
+}
+
+fn is_to_https(action: &Action) -> bool {
+    matches!(action, Action::Redirect(redirect) if redirect.scheme.as_deref() == Some("https"))
 }
 
 /// Redirects after which a client meets the same redirect again.
