@@ -251,23 +251,27 @@ fn is_path_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/%".contains(&byte)
 }
 
-/// What is wrong with the percent-encodings of a pattern.
+/// What is wrong with the percent-encodings of a pattern. Before rules are matched, unreserved
+/// characters are decoded and other encodings written in upper case, but for those of `/`, `\` and NUL.
 fn encoding_hint(pattern: &str) -> Option<String> {
     pattern.split('%').skip(1).find_map(|rest| {
         let digits = rest
             .get(..2)
             .filter(|digits| digits.bytes().all(|byte| byte.is_ascii_hexdigit()));
-        let Some(byte) = digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) else {
+        let Some((digits, byte)) =
+            digits.and_then(|digits| Some((digits, u8::from_str_radix(digits, 16).ok()?)))
+        else {
             return Some("a `%` stands before two hexadecimal digits".to_owned());
         };
-        let unreserved = byte.is_ascii_alphanumeric() || b"-._~".contains(&byte);
-        unreserved.then(|| {
-            format!(
-                "`%{}` is decoded before rules are matched: write `{}`",
-                &rest[..2],
-                byte as char
-            )
-        })
+        let upper = digits.to_ascii_uppercase();
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            let plain = char::from(byte);
+            return Some(format!(
+                "`%{digits}` is decoded before rules are matched: write `{plain}`"
+            ));
+        }
+        (upper != digits && !b"/\\\0".contains(&byte))
+            .then(|| format!("encodings are matched in upper case: write `%{upper}`"))
     })
 }
 
@@ -433,11 +437,13 @@ mod tests {
     #[test]
     fn patterns_that_cannot_match_are_refused() {
         for path in [
-            "v2", "/a/*/b", "/a?b", "/a/../b", "/a b", "/ü", "/%41", "/%4", "/%zz", "/#a",
+            "v2", "/a/*/b", "/a?b", "/a/../b", "/a b", "/ü", "/%41", "/%4", "/%zz", "/%c3", "/#a",
         ] {
             assert!(path_pattern(path).is_err(), "{path}");
         }
-        for path in ["/", "/*", "/v2/*", "/v2*", "/a%2Fb", "/%C3%BC", "/a:b@c"] {
+        for path in [
+            "/", "/*", "/v2/*", "/v2*", "/a%2Fb", "/a%2fb", "/%C3%BC", "/a:b@c",
+        ] {
             assert!(path_pattern(path).is_ok(), "{path}");
         }
         for host in [

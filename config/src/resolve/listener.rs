@@ -9,7 +9,7 @@ use crate::document::{
     ListenerTls as Tls, SecurityPolicy as Policy,
 };
 use crate::fault::Fault;
-use crate::reader::{Field, OneOrMany, WordOr};
+use crate::reader::{Field, Named, OneOrMany, WordOr};
 use crate::span::Span;
 use crate::{
     HttpVersion, Listener, ListenerLimits, ListenerTls, SecurityPolicy, UnknownSni, defaults,
@@ -24,21 +24,13 @@ impl Resolver<'_> {
         let document = self.document;
         self.require(&document.listeners, self.root, "listeners", LISTENERS_HINT);
         self.listener_limits(None);
-        let mut taken: Taken = self
-            .admin_address()
-            .into_iter()
-            .filter(|(address, _)| address.port() != 0)
-            .collect();
-        let listeners = document
-            .listeners
-            .spanned()
-            .map(|(named, span)| (&named.0, span));
-        let Some((listeners, span)) = listeners else {
+        let Some((Named(listeners), span)) = document.listeners.spanned() else {
             return Vec::new();
         };
         if listeners.is_empty() {
             self.report(Fault::error(span, "`listeners` is empty").hint(LISTENERS_HINT.to_owned()));
         }
+        let mut taken: Taken = self.admin_address().into_iter().collect();
         listeners
             .iter()
             .filter_map(|(name, listener)| {

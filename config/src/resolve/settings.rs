@@ -10,6 +10,7 @@ use super::{MANY, Resolver, check};
 use crate::document::{AccessLogWord, Admin as AdminDocument};
 use crate::fault::Fault;
 use crate::reader::WordOr;
+use crate::span::Span;
 use crate::{AccessLog, Admin, RootKey, defaults};
 
 impl Resolver<'_> {
@@ -63,10 +64,12 @@ impl Resolver<'_> {
         Some(self.directory.join(path))
     }
 
-    /// Where the admin endpoints listen and where in the document that stands.
-    pub(super) fn admin_address(&self) -> Option<(SocketAddr, crate::span::Span)> {
+    /// Where the admin endpoints listen, if the kernel does not choose, and where in the document that
+    /// stands.
+    pub(super) fn admin_address(&self) -> Option<(SocketAddr, Span)> {
         let (text, span) = self.document.admin.get()?.http.spanned()?;
-        Some((text.0.parse().ok()?, span))
+        let address: SocketAddr = text.0.parse().ok()?;
+        (address.port() != 0).then_some((address, span))
     }
 
     pub(super) fn trusted_proxies(&mut self) -> Vec<IpNet> {
