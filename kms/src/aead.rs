@@ -10,6 +10,7 @@
 use aes_gcm::aead::AeadInOut;
 use aes_gcm::{Aes256Gcm, KeyInit};
 
+use crate::hygiene::scrubbed;
 use crate::secret::SecretKey;
 
 /// Bytes in a nonce.
@@ -32,10 +33,10 @@ pub fn seal(
     additional_data: &[u8],
     buffer: &mut [u8],
 ) -> [u8; TAG_LEN] {
-    let tag = cipher(key)
-        .encrypt_inout_detached(&(*nonce).into(), additional_data, buffer.into())
-        .expect("a message shorter than 64 GiB");
-    tag.into()
+    let tag = scrubbed(|| {
+        cipher(key).encrypt_inout_detached(&(*nonce).into(), additional_data, buffer.into())
+    });
+    tag.expect("a message shorter than 64 GiB").into()
 }
 
 /// Decrypts `buffer` in place once its tag has been verified; on failure its content is void.
@@ -49,14 +50,15 @@ pub fn open(
     buffer: &mut [u8],
     tag: &[u8; TAG_LEN],
 ) -> Result<(), Tampered> {
-    cipher(key)
-        .decrypt_inout_detached(
+    scrubbed(|| {
+        cipher(key).decrypt_inout_detached(
             &(*nonce).into(),
             additional_data,
             buffer.into(),
             &(*tag).into(),
         )
-        .map_err(|_| Tampered)
+    })
+    .map_err(|_| Tampered)
 }
 
 /// Boxed, so that the key schedule, whose first half is the key, is wiped where it stood.

@@ -3,11 +3,12 @@
 use hkdf::Hkdf;
 use sha2::Sha256;
 
+use crate::hygiene::scrubbed;
 use crate::secret::SecretKey;
 
 /// A key derived from `key`, bound to `salt` and to what `info` says it is for.
 pub fn derive(key: &SecretKey, salt: &[u8], info: &[&[u8]]) -> SecretKey {
-    let filled = SecretKey::try_fill(|out| expand(key.expose(), salt, info, out));
+    let filled = SecretKey::try_fill(|out| scrubbed(|| expand(key.expose(), salt, info, out)));
     filled.expect("32 bytes are within HKDF's bound of 255 blocks")
 }
 

@@ -4,7 +4,6 @@ use std::hint::black_box;
 use std::io;
 
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
-use zeroize::Zeroize;
 
 /// Forbids crash dumps and debuggers of other users: call it first, and again after every `exec`.
 ///
@@ -25,14 +24,28 @@ pub fn harden_process() -> io::Result<()> {
     Ok(())
 }
 
+/// Does `work` with secrets, then overwrites the stack on which it was done.
+///
+/// Ciphers and derivations work on the stack and cannot wipe what the compiler copied or spilled
+/// there: round keys, hash states, buffers that were moved.
+pub(crate) fn scrubbed<R>(work: impl FnOnce() -> R) -> R {
+    let result = apart(work);
+    wipe_stack();
+    result
+}
+
+/// A frame of its own for `work`, below the caller's, where [`wipe_stack`] reaches it.
+#[inline(never)]
+fn apart<R>(work: impl FnOnce() -> R) -> R {
+    work()
+}
+
 /// Overwrites the stack below the caller, where finished calls have left round keys and scratch.
 ///
-/// Ciphers and derivations work on the stack and cannot wipe what the compiler copied or spilled;
-/// their frames were no deeper than this one.
+/// Their frames must have been no deeper than this one: ciphers and hashes need a few KiB.
 #[inline(never)]
 pub fn wipe_stack() {
-    let mut frames = [0xa5_u8; 32 * 1024];
-    black_box(&mut frames);
-    frames.zeroize();
+    let mut frames = [0_u8; 32 * 1024];
+    // The compiler cannot know that nobody looks, so that it must write the zeroes.
     black_box(&mut frames);
 }

@@ -2,20 +2,19 @@
 
 use std::convert::Infallible;
 
+use parking_lot::Mutex;
 use region::LockGuard;
 use zeroize::Zeroize;
 
 use crate::environment::Random;
 
-/// A 256-bit key in a page of its own: locked against swapping where the system lets it, wiped on
-/// drop, not printable and not cloneable.
+/// A 256-bit key in locked memory: kept from swapping where the system lets it, wiped on drop, not
+/// printable and not cloneable.
 ///
-/// A key is made in place, never moved in from elsewhere, so that no copy stays behind.
-pub struct SecretKey {
-    // Unlocked before the page is given back: fields drop in this order, after `drop` has wiped.
-    _locked: Option<LockGuard>,
-    page: Box<Page>,
-}
+/// A key is made in place, never moved in from elsewhere, so that no copy stays behind. Its place
+/// is a slot of a slab, which goes back to a pool when the key is dropped: memory is locked by the
+/// page, and a page for every key would lock a hundred times what is needed.
+pub struct SecretKey(Option<Slot>);
 
 impl SecretKey {
     /// Bytes in a key.
@@ -36,18 +35,12 @@ impl SecretKey {
     /// A key whose bytes `fill` writes in place.
     ///
     /// # Errors
-    /// What `fill` says; the page is wiped.
+    /// What `fill` says; the bytes are wiped.
     pub fn try_fill<E>(
         fill: impl FnOnce(&mut [u8; Self::LEN]) -> Result<(), E>,
     ) -> Result<Self, E> {
-        let page = Box::new(Page([0; PAGE]));
-        // Without the right to lock memory (RLIMIT_MEMLOCK) the key is still wiped and never dumped.
-        let locked = region::lock(page.0.as_ptr(), PAGE).ok();
-        let mut key = Self {
-            _locked: locked,
-            page,
-        };
-        fill(key.bytes_mut())?;
+        let mut key = Self(Some(POOL.lock().take()));
+        fill(key.0.as_deref_mut().expect(IN_USE))?;
         Ok(key)
     }
 
@@ -63,31 +56,69 @@ impl SecretKey {
 
     /// The key's bytes, for a cipher or a derivation.
     pub fn expose(&self) -> &[u8; Self::LEN] {
-        self.page
-            .0
-            .first_chunk()
-            .expect("a page is longer than a key")
-    }
-
-    fn bytes_mut(&mut self) -> &mut [u8; Self::LEN] {
-        self.page
-            .0
-            .first_chunk_mut()
-            .expect("a page is longer than a key")
+        self.0.as_deref().expect(IN_USE)
     }
 }
 
 impl Drop for SecretKey {
     fn drop(&mut self) {
-        self.bytes_mut().zeroize();
+        if let Some(slot) = self.0.take() {
+            slot.zeroize();
+            POOL.lock().free.push(slot);
+        }
     }
 }
 
-/// Memory is locked by the page: a key that shared one would lose its lock with its neighbour's.
-#[repr(align(4096))]
-struct Page([u8; PAGE]);
+/// Whether all memory for keys is locked so far. Where it is not (`RLIMIT_MEMLOCK` is too low), keys
+/// are still wiped and never dumped, but they may be swapped: that is worth a warning.
+pub fn all_locked() -> bool {
+    !POOL.lock().unlocked
+}
 
-const PAGE: usize = 4096;
+/// The place of one key: a part of a slab that nobody else can reach.
+type Slot = &'static mut [u8; SecretKey::LEN];
+
+/// The slots that hold no key, all zero.
+struct Pool {
+    free: Vec<Slot>,
+    locked: Vec<LockGuard>,
+    unlocked: bool,
+}
+
+impl Pool {
+    fn take(&mut self) -> Slot {
+        if self.free.is_empty() {
+            self.grow();
+        }
+        self.free.pop().expect("a pool that has grown")
+    }
+
+    /// Adds a slab, which lives as long as the process.
+    fn grow(&mut self) {
+        let slab = Box::leak(Box::new(Slab([0; SLAB])));
+        match region::lock(slab.0.as_ptr(), SLAB) {
+            Ok(guard) => self.locked.push(guard),
+            Err(_) => self.unlocked = true,
+        }
+        let (slots, _) = slab.0.as_chunks_mut();
+        self.free.extend(slots);
+    }
+}
+
+/// Pages of nothing but keys: what else stood in a locked page would be locked with it.
+#[repr(align(4096))]
+struct Slab([u8; SLAB]);
+
+/// Four pages of 4 KiB: 512 keys.
+const SLAB: usize = 4 * 4096;
+
+const IN_USE: &str = "a key has its slot until it is dropped";
+
+static POOL: Mutex<Pool> = Mutex::new(Pool {
+    free: Vec::new(),
+    locked: Vec::new(),
+    unlocked: false,
+});
 
 #[cfg(test)]
 mod tests {
@@ -107,5 +138,25 @@ mod tests {
         assert!(SecretKey::copy_from(&[1; 31]).is_none());
         assert!(SecretKey::copy_from(&[1; 33]).is_none());
         assert_eq!(SecretKey::copy_from(&[1; 32]).unwrap().expose(), &[1; 32]);
+    }
+
+    #[test]
+    fn keys_share_pages_and_nothing_else() {
+        let keys: Vec<_> = (0..2000_u32).map(numbered).collect();
+        for (number, key) in (0..).zip(&keys) {
+            assert_eq!(key.expose(), numbered(number).expose());
+        }
+    }
+
+    #[test]
+    fn a_dropped_or_failed_key_leaves_zeroes() {
+        drop(numbered(1));
+        assert!(SecretKey::try_fill(|bytes| Err::<(), _>(bytes.fill(9))).is_err());
+        let pool = POOL.lock();
+        assert!(pool.free.iter().all(|slot| **slot == [0; 32]));
+    }
+
+    fn numbered(number: u32) -> SecretKey {
+        SecretKey::copy_from(&[number.to_be_bytes(); 8].concat()).unwrap()
     }
 }
