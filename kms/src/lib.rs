@@ -9,6 +9,7 @@ pub mod error;
 pub mod hygiene;
 pub mod key;
 pub mod message;
+pub mod root_key;
 pub mod secret;
 pub mod storage;
 
@@ -17,4 +18,5 @@ pub use data_key::{DataKey, WrappedKey};
 pub use environment::{Clock, Environment, Random};
 pub use error::Error;
 pub use key::{Identity, KeyId, KeyMetadata, KeyRef, KeyTier};
+pub use root_key::{RootKey, RootKeySource};
 pub use secret::SecretKey;

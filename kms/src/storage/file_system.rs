@@ -1,12 +1,12 @@
 //! The few calls of a file system that storage needs, so that a test can put a lossy one in its place.
 
 use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
-use rustix::fs::OFlags;
+use rustix::fs::{CWD, OFlags, RenameFlags, renameat_with};
 
 /// A file system as storage uses it.
 ///
@@ -28,6 +28,18 @@ pub trait FileSystem: Send + Sync {
     /// What the system says.
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
 
+    /// Gives a file another name in the same directory, atomically, where nothing has it yet.
+    ///
+    /// # Errors
+    /// What the system says; [`io::ErrorKind::AlreadyExists`] where the name is taken.
+    fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Creates a directory that only its owner may enter.
+    ///
+    /// # Errors
+    /// What the system says; [`io::ErrorKind::AlreadyExists`] where the name is taken.
+    fn create_directory(&self, path: &Path) -> io::Result<()>;
+
     /// Removes a file.
     ///
     /// # Errors
@@ -46,11 +58,27 @@ pub trait FileSystem: Send + Sync {
     /// What the system says; [`io::ErrorKind::NotFound`] where there is none.
     fn read(&self, path: &Path, limit: usize) -> io::Result<Vec<u8>>;
 
+    /// Reads the start of a regular file into `out`, which holds a secret that no growing buffer
+    /// may hold; says how much there was, and who else may read it.
+    ///
+    /// # Errors
+    /// What the system says; [`io::ErrorKind::NotFound`] where there is none.
+    fn read_secret(&self, path: &Path, out: &mut [u8]) -> io::Result<(usize, Access)>;
+
     /// The names in a directory, in any order.
     ///
     /// # Errors
     /// What the system says.
     fn list(&self, path: &Path) -> io::Result<Vec<OsString>>;
+}
+
+/// Who may read a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Access {
+    /// The user id of its owner.
+    pub owner: u32,
+    /// Its permission bits.
+    pub mode: u32,
 }
 
 /// A file being written.
@@ -87,6 +115,15 @@ impl FileSystem for SystemFiles {
         fs::rename(from, to)
     }
 
+    fn rename_new(&self, from: &Path, to: &Path) -> io::Result<()> {
+        renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE)?;
+        Ok(())
+    }
+
+    fn create_directory(&self, path: &Path) -> io::Result<()> {
+        DirBuilder::new().mode(0o700).create(path)
+    }
+
     fn remove(&self, path: &Path) -> io::Result<()> {
         fs::remove_file(path)
     }
@@ -105,6 +142,17 @@ impl FileSystem for SystemFiles {
         Ok(bytes)
     }
 
+    fn read_secret(&self, path: &Path, out: &mut [u8]) -> io::Result<(usize, Access)> {
+        // What is checked is the file that was opened, whatever its name leads to a moment later.
+        let mut file = open_regular(path)?;
+        let metadata = file.metadata()?;
+        let access = Access {
+            owner: metadata.uid(),
+            mode: metadata.mode() & 0o7777,
+        };
+        Ok((read_full(&mut file, out)?, access))
+    }
+
     fn list(&self, path: &Path) -> io::Result<Vec<OsString>> {
         fs::read_dir(path)?
             .map(|entry| Ok(entry?.file_name()))
@@ -120,6 +168,20 @@ impl OpenFile for File {
     fn sync(&self) -> io::Result<()> {
         self.sync_all()
     }
+}
+
+/// Reads until `out` is full or the file ends.
+fn read_full(file: &mut File, out: &mut [u8]) -> io::Result<usize> {
+    let mut len = 0;
+    while len < out.len() {
+        match file.read(&mut out[len..]) {
+            Ok(0) => break,
+            Ok(more) => len += more,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(len)
 }
 
 /// Opens a file for reading without ever waiting: a FIFO that somebody put there would block.

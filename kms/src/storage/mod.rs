@@ -10,7 +10,7 @@ mod memory;
 mod tests;
 
 pub use file::FileStorage;
-pub use file_system::{FileSystem, OpenFile, SystemFiles};
+pub use file_system::{Access, FileSystem, OpenFile, SystemFiles};
 pub use memory::MemoryStorage;
 
 use sha2::{Digest, Sha256};
