@@ -26,6 +26,15 @@ pub enum Error {
     /// The alias is malformed.
     #[error("`{0}` is no alias: write `alias/` and letters, digits, `/`, `_` or `-`")]
     InvalidAlias(String),
+    /// An outside caller wanted an alias of the product's own.
+    #[error("the alias `{0}` is reserved: aliases under `alias/sealgate/` are the product's own")]
+    ReservedAlias(String),
+    /// A managed key is changed by the product only.
+    #[error("KMS key {0} is managed: the product itself rotates and changes it")]
+    ManagedKey(KeyId),
+    /// The description is too long.
+    #[error("a description of {0} bytes is too long (at most 8,192)")]
+    DescriptionTooLong(usize),
     /// The alias points elsewhere already.
     #[error("{alias} points to key {key} already")]
     AliasExists {
