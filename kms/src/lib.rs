@@ -15,6 +15,7 @@ pub mod root_key;
 pub mod secret;
 pub mod service;
 
+pub mod state;
 pub mod storage;
 
 pub use context::EncryptionContext;
@@ -26,3 +27,4 @@ pub use key::{Identity, KeyId, KeyMetadata, KeyRef, KeyTier};
 pub use root_key::{RootKey, RootKeySource};
 pub use secret::SecretKey;
 pub use service::{Caller, Kms, NewKey};
+pub use state::{DirectoryLock, InitOptions, StateDirectory};

@@ -1,0 +1,474 @@
+//! The state directory: all that a balancer keeps, in files that are safe to copy to a backup.
+//!
+//! | name | holds |
+//! |---|---|
+//! | `manifest.json` | format, store id, account, region, where the root key is kept; no secret |
+//! | `lock` | who writes here: locked (flock(2)) by that process, whose description it holds |
+//! | `kms/` | the key database, sealed under the root key |
+//! | `store/` | the certificate store's sealed entries |
+//! | `trust/` | trust stores |
+//!
+//! The root key is not in it, and [`StateDirectory::init`] and
+//! [`open_kms`](StateDirectory::open_kms) refuse one that is.
+//!
+//! # Init and crashes
+//! The manifest is written last: without it there is no state directory, and with it a whole one. A
+//! second `init` after a crash goes on where the first was cut short. It never overwrites nor removes
+//! a root key or a key database: a valid root key file at the place is taken as the root key, and a
+//! database that opens under it is finished; [`remarks`](StateDirectory::remarks) say so. What does
+//! not open is an error, for it may be all that is left of something.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustix::fs::{FlockOperation, flock};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::database::Database;
+use crate::environment::Environment;
+use crate::error::Error;
+use crate::key::Identity;
+use crate::root_key::{RootKey, RootKeyFile, RootKeyProvider, RootKeySource};
+use crate::service::Kms;
+use crate::storage::{Expected, FileStorage, FileSystem, Storage, SystemFiles};
+
+/// A state directory whose manifest has been read.
+#[derive(Debug, Clone)]
+pub struct StateDirectory {
+    path: PathBuf,
+    store_id: Uuid,
+    identity: Identity,
+    root_key: RootKeySource,
+    remarks: Vec<String>,
+}
+
+/// What `init` may be told.
+#[derive(Debug, Clone, Default)]
+pub struct InitOptions {
+    /// The root key file; without it [`default_root_key`].
+    pub root_key: Option<PathBuf>,
+    /// Twelve digits; without it, zeroes.
+    pub account: Option<String>,
+    /// Without it, `local`.
+    pub region: Option<String>,
+}
+
+/// The right to write in a state directory, given up on drop or when the process ends.
+#[derive(Debug)]
+pub struct DirectoryLock {
+    _file: File,
+}
+
+impl StateDirectory {
+    /// Makes a state directory, with a root key outside it and a key database in it.
+    ///
+    /// # Errors
+    /// [`Error::Exists`] where there is one already, [`Error::RootKeyInside`],
+    /// [`Error::InvalidIdentity`], [`Error::Locked`]; for a root key or key database that is there and
+    /// does not open, what is wrong with it; or what the system says.
+    pub fn init(
+        path: &Path,
+        options: &InitOptions,
+        environment: &Environment,
+    ) -> Result<Self, Error> {
+        let plan = Plan::new(path, options)?;
+        // Before the lock, which a running balancer holds.
+        plan.refuse_second(&FileStorage::new(path))?;
+        create_directories(&SystemFiles, &plan.state)?;
+        let _lock = DirectoryLock::take(&plan.state, "sealgate init")?;
+        plan.carry_out(&SystemFiles, environment)
+    }
+
+    /// Reads a state directory's manifest, and nothing else.
+    ///
+    /// # Errors
+    /// [`Error::NoStateDirectory`], [`Error::Manifest`]; or what the system says.
+    pub fn open(path: &Path) -> Result<Self, Error> {
+        Self::open_on(SystemFiles, path)
+    }
+
+    fn open_on<F: FileSystem>(files: F, path: &Path) -> Result<Self, Error> {
+        match FileStorage::on(files, path).get(MANIFEST)? {
+            Some(record) => Manifest::parse(&record.bytes)
+                .and_then(|manifest| manifest.into_state(path))
+                .map_err(|why| Error::Manifest {
+                    path: path.join(MANIFEST),
+                    why,
+                }),
+            None => Err(Error::NoStateDirectory(path.to_owned())),
+        }
+    }
+
+    /// The directory.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The account and region that stand in every ARN.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
+    /// The id of the certificate store, which is bound to each of its entries.
+    pub fn store_id(&self) -> Uuid {
+        self.store_id
+    }
+
+    /// Where the root key is kept.
+    pub fn root_key(&self) -> &RootKeySource {
+        &self.root_key
+    }
+
+    /// What [`init`](Self::init) found and kept, in sentences for people.
+    pub fn remarks(&self) -> &[String] {
+        &self.remarks
+    }
+
+    /// The key database's directory.
+    pub fn kms_directory(&self) -> PathBuf {
+        self.path.join(KMS)
+    }
+
+    /// The certificate store's directory.
+    pub fn store_directory(&self) -> PathBuf {
+        self.path.join(STORE)
+    }
+
+    /// The trust stores' directory.
+    pub fn trust_directory(&self) -> PathBuf {
+        self.path.join(TRUST)
+    }
+
+    /// Becomes the directory's only writer, as `holder` ("sealgate run, process 12"). Never waits.
+    ///
+    /// # Errors
+    /// [`Error::Locked`], which names the holder; or what the system says.
+    pub fn lock(&self, holder: &str) -> Result<DirectoryLock, Error> {
+        DirectoryLock::take(&self.path, holder)
+    }
+
+    /// Opens the KMS with the root key from `root`, or from where the manifest says.
+    ///
+    /// # Errors
+    /// Why the root key cannot be had, [`Error::RootKeyInside`], [`Error::WrongRootKey`], and others
+    /// of [`Kms::open`].
+    pub fn open_kms(
+        &self,
+        root: Option<&RootKeySource>,
+        environment: Environment,
+    ) -> Result<Kms, Error> {
+        let source = root.unwrap_or(&self.root_key);
+        let RootKeySource::File(file) = source;
+        refuse_inside(file, &self.path)?;
+        let root = source.provider().root_key()?;
+        let storage = Arc::new(FileStorage::new(self.kms_directory()));
+        Kms::open(storage, &root, self.identity.clone(), environment)
+    }
+}
+
+/// Where the root key of a state directory is kept unless something else is said:
+/// `/etc/sealgate/root.key` for `/var/lib/sealgate`, for any other DIR the file `DIR.root.key` beside it.
+///
+/// # Errors
+/// [`Error::Io`] where the path cannot be made absolute, or has no name.
+pub fn default_root_key(state: &Path) -> Result<PathBuf, Error> {
+    let mut path = real_path(state)?;
+    if path == Path::new("/var/lib/sealgate") {
+        return Ok("/etc/sealgate/root.key".into());
+    }
+    let Some(name) = path.file_name() else {
+        let source = io::Error::new(io::ErrorKind::InvalidInput, "it has no name");
+        return Err(Error::io("put a root key beside", path)(source));
+    };
+    let mut name = name.to_owned();
+    name.push(".root.key");
+    path.set_file_name(name);
+    Ok(path)
+}
+
+// === the lock ===
+
+impl DirectoryLock {
+    fn take(directory: &Path, holder: &str) -> Result<Self, Error> {
+        let path = directory.join(LOCK);
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+            .map_err(Error::io("open", &path))?;
+        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => {}
+            Err(rustix::io::Errno::WOULDBLOCK) => {
+                return Err(Error::Locked {
+                    path: directory.to_owned(),
+                    holder: read_holder(&file),
+                });
+            }
+            Err(error) => return Err(Error::io("lock", path)(error.into())),
+        }
+        // For people only: the lock itself is the kernel's, and is gone with the process.
+        file.set_len(0)
+            .and_then(|()| file.write_all(holder.as_bytes()))
+            .map_err(Error::io("write", path))?;
+        Ok(Self { _file: file })
+    }
+}
+
+fn read_holder(file: &File) -> String {
+    let mut holder = String::new();
+    let read = file.take(MAX_HOLDER).read_to_string(&mut holder);
+    match read {
+        Ok(len) if len > 0 => holder,
+        _ => "another process".to_owned(),
+    }
+}
+
+const MAX_HOLDER: u64 = 256;
+
+// === init ===
+
+/// All that `init` decides before it writes anything.
+struct Plan {
+    state: PathBuf,
+    root_key: PathBuf,
+    identity: Identity,
+}
+
+impl Plan {
+    fn new(path: &Path, options: &InitOptions) -> Result<Self, Error> {
+        let account = options.account.as_deref().unwrap_or("000000000000");
+        let identity = Identity::new(account, options.region.as_deref().unwrap_or("local"))?;
+        let root_key = match &options.root_key {
+            Some(path) => std::path::absolute(path).map_err(Error::io("find", path))?,
+            None => default_root_key(path)?,
+        };
+        refuse_inside(&root_key, path)?;
+        Ok(Self {
+            state: path.to_owned(),
+            root_key,
+            identity,
+        })
+    }
+
+    fn refuse_second(&self, top: &dyn Storage) -> Result<(), Error> {
+        match top.get(MANIFEST)? {
+            None => Ok(()),
+            Some(_) => Err(Error::Exists {
+                path: self.state.join(MANIFEST),
+                fix: "this state directory is complete, and needs no other init",
+            }),
+        }
+    }
+
+    /// Makes what is not there yet, the manifest last.
+    fn carry_out<F: FileSystem + Clone + 'static>(
+        &self,
+        files: &F,
+        environment: &Environment,
+    ) -> Result<StateDirectory, Error> {
+        let top = FileStorage::on(files.clone(), &self.state);
+        self.refuse_second(&top)?;
+        for directory in [KMS, STORE, TRUST] {
+            create_directories(files, &self.state.join(directory))?;
+        }
+        let mut remarks = Vec::new();
+        let kms = FileStorage::on(files.clone(), self.state.join(KMS));
+        let root = self.root_key(files, &kms, environment, &mut remarks)?;
+        self.key_database(Arc::new(kms), &root, environment, &mut remarks)?;
+        let manifest = Manifest {
+            format: FORMAT,
+            store: uuid::Builder::from_random_bytes(environment.random_bytes()).into_uuid(),
+            account: self.identity.account.clone(),
+            region: self.identity.region.clone(),
+            root_key: RootKeySource::File(self.root_key.clone()),
+        };
+        top.put(MANIFEST, &manifest.to_json(), Expected::Absent)?;
+        Ok(StateDirectory {
+            path: self.state.clone(),
+            store_id: manifest.store,
+            identity: self.identity.clone(),
+            root_key: manifest.root_key,
+            remarks,
+        })
+    }
+
+    fn root_key<F: FileSystem + Clone>(
+        &self,
+        files: &F,
+        kms: &dyn Storage,
+        environment: &Environment,
+        remarks: &mut Vec<String>,
+    ) -> Result<RootKey, Error> {
+        let file = RootKeyFile::on(files.clone(), &self.root_key);
+        match file.root_key() {
+            Ok(root) => {
+                remarks.push(format!(
+                    "{} was there already, with the fingerprint {}: it is the root key.",
+                    self.root_key.display(),
+                    root.fingerprint()
+                ));
+                Ok(root)
+            }
+            // A new root key would not open the database that is there.
+            Err(missing @ Error::RootKeyMissing(_)) if Database::exists(kms)? => Err(missing),
+            Err(Error::RootKeyMissing(_)) => {
+                if let Some(parent) = self.root_key.parent() {
+                    create_directories(files, parent)?;
+                }
+                file.create(environment)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    fn key_database(
+        &self,
+        storage: Arc<dyn Storage>,
+        root: &RootKey,
+        environment: &Environment,
+        remarks: &mut Vec<String>,
+    ) -> Result<(), Error> {
+        let (identity, environment) = (self.identity.clone(), environment.clone());
+        if !Database::exists(&*storage)? {
+            return Kms::create(storage, root, identity, environment).map(drop);
+        }
+        Kms::finish(storage, root, identity, environment)?;
+        remarks.push(format!(
+            "{} held a key database that this root key opens, without a manifest: it is kept.",
+            self.state.join(KMS).display()
+        ));
+        Ok(())
+    }
+}
+
+/// Creates a directory and its parents where they are not there, each durable before what is in it.
+fn create_directories(files: &impl FileSystem, path: &Path) -> Result<(), Error> {
+    if path.as_os_str().is_empty() {
+        return Ok(());
+    }
+    let created = match files.create_directory(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            create_directories(files, parent(path))?;
+            files.create_directory(path)
+        }
+        created => created,
+    };
+    match created {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            return Err(Error::io("create the directory", path)(error));
+        }
+        // Also where it was there: whoever made it may have been cut short before the sync.
+        _ => {}
+    }
+    let parent = parent(path);
+    let synced = files.sync_directory(parent);
+    synced.map_err(Error::io("sync the directory", parent))
+}
+
+fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        Some(_) => Path::new("."),
+        None => Path::new("/"),
+    }
+}
+
+fn refuse_inside(root_key: &Path, state: &Path) -> Result<(), Error> {
+    let state = real_path(state)?;
+    // By its name, and by what the name leads to.
+    let named = std::path::absolute(root_key).map_err(Error::io("find", root_key))?;
+    let parent = real_path(parent(&named))?;
+    if parent.starts_with(&state) || real_path(root_key)?.starts_with(&state) {
+        return Err(Error::RootKeyInside {
+            path: root_key.to_owned(),
+            state,
+        });
+    }
+    Ok(())
+}
+
+/// The path without symbolic links and dots, as far as it exists; the rest as it is written.
+fn real_path(path: &Path) -> Result<PathBuf, Error> {
+    let absolute = std::path::absolute(path).map_err(Error::io("find", path))?;
+    for ancestor in absolute.ancestors() {
+        match ancestor.canonicalize() {
+            Ok(real) => {
+                let rest = absolute.strip_prefix(ancestor);
+                return Ok(join(real, rest.expect("an ancestor is a prefix")));
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(Error::io("find", ancestor)(error)),
+        }
+    }
+    Ok(absolute)
+}
+
+/// `path` and `rest`, in which nothing exists, so that `..` can be taken by its word.
+fn join(mut path: PathBuf, rest: &Path) -> PathBuf {
+    for part in rest.components() {
+        match part {
+            std::path::Component::ParentDir => {
+                path.pop();
+            }
+            part => path.push(part),
+        }
+    }
+    path
+}
+
+// === the manifest ===
+
+/// `manifest.json`.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Manifest {
+    format: u32,
+    store: Uuid,
+    account: String,
+    region: String,
+    root_key: RootKeySource,
+}
+
+impl Manifest {
+    fn parse(bytes: &[u8]) -> Result<Self, String> {
+        let manifest: Self = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
+        if manifest.format != FORMAT {
+            return Err(format!(
+                "it has format {}, and this version of sealgate knows {FORMAT}",
+                manifest.format
+            ));
+        }
+        Ok(manifest)
+    }
+
+    fn into_state(self, path: &Path) -> Result<StateDirectory, String> {
+        let identity = Identity::new(&self.account, &self.region);
+        Ok(StateDirectory {
+            path: path.to_owned(),
+            store_id: self.store,
+            identity: identity.map_err(|error| error.to_string())?,
+            root_key: self.root_key,
+            remarks: Vec::new(),
+        })
+    }
+
+    fn to_json(&self) -> Vec<u8> {
+        let mut json = serde_json::to_vec_pretty(self).expect("a manifest is plain data");
+        json.push(b'\n');
+        json
+    }
+}
+
+const MANIFEST: &str = "manifest.json";
+const LOCK: &str = "lock";
+const KMS: &str = "kms";
+const STORE: &str = "store";
+const TRUST: &str = "trust";
+const FORMAT: u32 = 1;
