@@ -151,7 +151,11 @@ mod tests {
     #[test]
     fn a_dropped_or_failed_key_leaves_zeroes() {
         drop(numbered(1));
-        assert!(SecretKey::try_fill(|bytes| Err::<(), _>(bytes.fill(9))).is_err());
+        let failed = SecretKey::try_fill(|bytes| {
+            bytes.fill(9);
+            Err(())
+        });
+        assert!(failed.is_err());
         let pool = POOL.lock();
         assert!(pool.free.iter().all(|slot| **slot == [0; 32]));
     }

@@ -3,8 +3,12 @@
 //! The KMS and the certificate store keep all they have in records, so that another storage (a
 //! database of a fleet) can take the place of files.
 
+#[cfg(test)]
+mod crash_tests;
 mod file;
 mod file_system;
+#[cfg(any(test, feature = "test-util"))]
+pub mod lossy;
 mod memory;
 #[cfg(test)]
 mod tests;
