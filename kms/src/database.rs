@@ -232,7 +232,7 @@ pub(crate) fn alias_record(alias: &str) -> String {
 fn alias_of(record: &str) -> Option<String> {
     let name = record.strip_prefix(ALIAS_PREFIX)?;
     let alias = format!("alias/{}", name.replace('+', "/"));
-    is_alias(&alias).then_some(alias)
+    (is_alias(&alias) && alias_record(&alias) == record).then_some(alias)
 }
 
 /// Milliseconds are what a record keeps of a time.
@@ -608,3 +608,6 @@ const CLEAR_LEN: usize = 46 + NONCE_LEN;
 
 const CUT: Why = "it is cut";
 const CHANGED: Why = "it does not open";
+
+#[cfg(test)]
+mod tests;

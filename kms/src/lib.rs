@@ -18,6 +18,9 @@ pub mod service;
 pub mod state;
 pub mod storage;
 
+#[cfg(test)]
+mod test_util;
+
 pub use context::EncryptionContext;
 pub use data_key::{DataKey, WrappedKey};
 pub use database::Damaged;

@@ -4,7 +4,7 @@
 //! stand at the end of that way, and policies in the middle.)
 
 use std::cmp::Ordering;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -114,7 +114,8 @@ impl Kms {
     ///
     /// # Errors
     /// [`Error::InvalidAlias`], [`Error::ReservedAlias`], [`Error::AliasExists`],
-    /// [`Error::DescriptionTooLong`]; or what the storage says, and then there is no such key.
+    /// [`Error::DescriptionTooLong`]; or what the storage says, and then the next
+    /// [`open`](Self::open) finds the key whole or not at all.
     pub fn create_key(&self, caller: &Caller, new: NewKey) -> Result<KeyMetadata, Error> {
         self.authorise(
             caller,
@@ -423,7 +424,7 @@ impl Kms {
         database.put_key(&key, &self.environment)?;
         let mut keys = self.keys.write();
         if let Some(alias) = new.alias {
-            keys.aliases.insert(alias, key.id);
+            keys.point(alias, key.id);
         }
         keys.add(key.clone());
         Ok(self.metadata(&keys, &key))
@@ -501,12 +502,13 @@ impl Kms {
     }
 
     fn metadata(&self, keys: &Keys, key: &StoredKey) -> KeyMetadata {
+        let aliases = keys.aliases_of.get(&key.id);
         KeyMetadata {
             id: key.id,
             arn: self.identity.key_arn(key.id),
             tier: key.tier,
             description: key.description.clone(),
-            aliases: keys.aliases_of(key.id),
+            aliases: aliases.into_iter().flatten().cloned().collect(),
             created: key.created,
             backing_keys: key.ring.metadata(),
         }
@@ -525,28 +527,38 @@ fn oldest_first(one: &KeyMetadata, other: &KeyMetadata) -> Ordering {
 }
 
 /// The keys as they are found by id and alias.
+#[derive(Default)]
 struct Keys {
     by_id: HashMap<KeyId, Arc<StoredKey>>,
     /// Also those whose key is not there: a creation was cut short, or the key is damaged.
-    aliases: BTreeMap<String, KeyId>,
+    aliases: HashMap<String, KeyId>,
+    aliases_of: HashMap<KeyId, BTreeSet<String>>,
 }
 
 impl Keys {
     fn new(contents: Contents) -> Self {
-        let keys = contents.keys.into_iter();
-        let aliases = contents.aliases.into_iter();
-        Self {
-            by_id: keys.map(|key| (key.id, Arc::new(key))).collect(),
-            aliases: aliases.map(|alias| (alias.alias, alias.key)).collect(),
+        let mut keys = Self::default();
+        for key in contents.keys {
+            keys.add(key);
         }
+        for alias in contents.aliases {
+            keys.point(alias.alias, alias.key);
+        }
+        keys
     }
 
     fn add(&mut self, key: StoredKey) {
         self.by_id.insert(key.id, Arc::new(key));
     }
 
-    fn aliases_of(&self, id: KeyId) -> Vec<String> {
-        let of_it = self.aliases.iter().filter(|(_, key)| **key == id);
-        of_it.map(|(alias, _)| alias.clone()).collect()
+    fn point(&mut self, alias: String, key: KeyId) {
+        self.aliases_of
+            .entry(key)
+            .or_default()
+            .insert(alias.clone());
+        self.aliases.insert(alias, key);
     }
 }
+
+#[cfg(test)]
+mod tests;

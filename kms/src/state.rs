@@ -472,3 +472,6 @@ const KMS: &str = "kms";
 const STORE: &str = "store";
 const TRUST: &str = "trust";
 const FORMAT: u32 = 1;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,310 @@
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+
+use tempfile::TempDir;
+
+use super::*;
+use crate::context::EncryptionContext;
+use crate::key::KeyRef;
+use crate::service::Caller;
+use crate::storage::lossy::LossyFiles;
+
+struct Scratch {
+    _directory: TempDir,
+    state: PathBuf,
+    root_key: PathBuf,
+}
+
+fn scratch() -> Scratch {
+    let directory = TempDir::new().unwrap();
+    // Without links, as the paths in the manifest are.
+    let path = directory.path().canonicalize().unwrap();
+    Scratch {
+        state: path.join("state"),
+        root_key: path.join("state.root.key"),
+        _directory: directory,
+    }
+}
+
+impl Scratch {
+    fn init(&self) -> Result<StateDirectory, Error> {
+        self.init_with(&InitOptions::default())
+    }
+
+    fn init_with(&self, options: &InitOptions) -> Result<StateDirectory, Error> {
+        StateDirectory::init(&self.state, options, &Environment::system())
+    }
+
+    fn init_with_root(&self, root_key: &Path) -> Result<StateDirectory, Error> {
+        self.init_with(&InitOptions {
+            root_key: Some(root_key.to_owned()),
+            ..InitOptions::default()
+        })
+    }
+
+    fn open_kms(&self) -> Result<Kms, Error> {
+        StateDirectory::open(&self.state)?.open_kms(None, Environment::system())
+    }
+}
+
+fn works(kms: &Kms) {
+    let key: KeyRef = Kms::CERTSTORE_ALIAS.parse().unwrap();
+    let context = EncryptionContext::new();
+    let (_, wrapped) = kms
+        .generate_data_key(&Caller::Internal, &key, &context)
+        .unwrap();
+    kms.open_data_key(&Caller::Internal, &wrapped, &context)
+        .unwrap();
+}
+
+#[test]
+fn what_init_made_opens() {
+    let scratch = scratch();
+    let made = scratch.init().unwrap();
+    assert!(made.remarks().is_empty());
+    let opened = StateDirectory::open(&scratch.state).unwrap();
+    assert_eq!(opened.store_id(), made.store_id());
+    assert_eq!(opened.identity(), made.identity());
+    let root_key = RootKeySource::File(scratch.root_key.clone());
+    assert_eq!(opened.root_key(), &root_key);
+    works(&scratch.open_kms().unwrap());
+    for directory in [
+        opened.path().to_owned(),
+        opened.kms_directory(),
+        opened.store_directory(),
+        opened.trust_directory(),
+    ] {
+        let mode = fs::metadata(directory).unwrap().permissions().mode();
+        assert_eq!(mode & 0o7777, 0o700);
+    }
+}
+
+#[test]
+fn account_and_region_are_recorded() {
+    let scratch = scratch();
+    let options = InitOptions {
+        account: Some("123456789012".to_owned()),
+        region: Some("eu-central-1".to_owned()),
+        root_key: None,
+    };
+    scratch.init_with(&options).unwrap();
+    let arn = scratch.open_kms().unwrap().list_keys(&Caller::Internal)[0]
+        .arn
+        .clone();
+    assert!(arn.starts_with("arn:aws:kms:eu-central-1:123456789012:key/"));
+}
+
+#[test]
+fn a_second_init_is_refused_and_changes_nothing() {
+    let scratch = scratch();
+    scratch.init().unwrap();
+    let before = fs::read(scratch.state.join(MANIFEST)).unwrap();
+    let lock = StateDirectory::open(&scratch.state).unwrap().lock("a test");
+    let again = scratch.init().unwrap_err();
+    assert!(matches!(&again, Error::Exists { path, .. } if path.ends_with(MANIFEST)));
+    drop(lock);
+    assert_eq!(fs::read(scratch.state.join(MANIFEST)).unwrap(), before);
+    works(&scratch.open_kms().unwrap());
+}
+
+#[test]
+fn a_root_key_inside_is_refused_before_anything_is_made() {
+    let scratch = scratch();
+    let beside = scratch.state.with_file_name("link");
+    symlink(&scratch.state, &beside).unwrap();
+    for inside in [
+        scratch.state.join("root.key"),
+        scratch.state.join("deep/er/root.key"),
+        scratch.state.join("../state/root.key"),
+    ] {
+        let refused = scratch.init_with_root(&inside);
+        assert!(
+            matches!(refused, Err(Error::RootKeyInside { .. })),
+            "{}",
+            inside.display()
+        );
+        assert!(!scratch.state.exists());
+    }
+    fs::create_dir(&scratch.state).unwrap();
+    let refused = scratch.init_with_root(&beside.join("root.key"));
+    assert!(matches!(refused, Err(Error::RootKeyInside { .. })));
+    // A name outside that leads inside.
+    let link = scratch.state.with_file_name("root.key");
+    fs::write(scratch.state.join("hidden"), "").unwrap();
+    symlink(scratch.state.join("hidden"), &link).unwrap();
+    let refused = scratch.init_with_root(&link);
+    assert!(matches!(refused, Err(Error::RootKeyInside { .. })));
+}
+
+#[test]
+fn a_root_key_that_moved_inside_is_not_used() {
+    let scratch = scratch();
+    let state = scratch.init().unwrap();
+    let inside = scratch.state.join("root.key");
+    fs::rename(&scratch.root_key, &inside).unwrap();
+    let inside = RootKeySource::File(inside);
+    let refused = state.open_kms(Some(&inside), Environment::system());
+    assert!(matches!(
+        refused.map(drop),
+        Err(Error::RootKeyInside { .. })
+    ));
+}
+
+#[test]
+fn a_valid_root_key_that_is_there_is_used_and_never_overwritten() {
+    let scratch = scratch();
+    let elsewhere = scratch.state.with_file_name("keys").join("root.key");
+    let first = scratch.init_with_root(&elsewhere).unwrap();
+    let before = fs::read(&elsewhere).unwrap();
+    fs::remove_dir_all(first.path()).unwrap();
+    let second = scratch.init_with_root(&elsewhere).unwrap();
+    assert_eq!(second.remarks().len(), 1, "{:?}", second.remarks());
+    assert_eq!(fs::read(&elsewhere).unwrap(), before);
+    works(&scratch.open_kms().unwrap());
+}
+
+#[test]
+fn what_is_no_root_key_is_left_alone() {
+    let scratch = scratch();
+    fs::write(&scratch.root_key, "my notes").unwrap();
+    fs::set_permissions(&scratch.root_key, fs::Permissions::from_mode(0o600)).unwrap();
+    let refused = scratch.init();
+    assert!(matches!(refused, Err(Error::RootKeyMalformed { .. })));
+    assert_eq!(fs::read(&scratch.root_key).unwrap(), b"my notes");
+    assert!(!scratch.state.join(MANIFEST).exists());
+}
+
+#[test]
+fn a_key_database_without_its_root_key_is_not_replaced() {
+    let scratch = scratch();
+    scratch.init().unwrap();
+    fs::remove_file(scratch.state.join(MANIFEST)).unwrap();
+    fs::rename(&scratch.root_key, scratch.state.with_file_name("kept")).unwrap();
+    let refused = scratch.init();
+    assert!(matches!(refused, Err(Error::RootKeyMissing(_))));
+    fs::rename(scratch.state.with_file_name("kept"), &scratch.root_key).unwrap();
+    assert_eq!(scratch.init().unwrap().remarks().len(), 2);
+    works(&scratch.open_kms().unwrap());
+}
+
+#[test]
+fn a_missing_wrong_or_exposed_root_key_is_said_clearly() {
+    let scratch = scratch();
+    scratch.init().unwrap();
+    fs::set_permissions(&scratch.root_key, fs::Permissions::from_mode(0o644)).unwrap();
+    let exposed = scratch.open_kms().map(drop);
+    assert!(matches!(
+        exposed,
+        Err(Error::RootKeyExposed { mode: 0o644, .. })
+    ));
+    fs::remove_file(&scratch.root_key).unwrap();
+    let missing = scratch.open_kms().map(drop);
+    assert!(matches!(missing, Err(Error::RootKeyMissing(_))));
+    RootKeyFile::new(&scratch.root_key)
+        .create(&Environment::system())
+        .unwrap();
+    let wrong = scratch.open_kms().map(drop);
+    assert!(matches!(wrong, Err(Error::WrongRootKey { .. })));
+}
+
+#[test]
+fn there_is_one_writer_and_it_has_a_name() {
+    let scratch = scratch();
+    let state = scratch.init().unwrap();
+    let lock = state.lock("sealgate run, process 12").unwrap();
+    let refused = state.lock("another").unwrap_err();
+    assert!(
+        matches!(&refused, Error::Locked { holder, .. } if holder == "sealgate run, process 12")
+    );
+    drop(lock);
+    state.lock("short").unwrap();
+    assert_eq!(fs::read(scratch.state.join(LOCK)).unwrap(), b"short");
+}
+
+#[test]
+fn what_is_no_state_directory_is_said_so() {
+    let scratch = scratch();
+    let open = || StateDirectory::open(&scratch.state).map(drop);
+    assert!(matches!(open(), Err(Error::NoStateDirectory(_))));
+    fs::create_dir(&scratch.state).unwrap();
+    assert!(matches!(open(), Err(Error::NoStateDirectory(_))));
+    for manifest in ["", "{}", "[]", "{\"format\": 1}", "\0"] {
+        fs::write(scratch.state.join(MANIFEST), manifest).unwrap();
+        assert!(matches!(open(), Err(Error::Manifest { .. })), "{manifest}");
+    }
+}
+
+/// A manifest of format 1 as it was first written: it must be readable for ever.
+#[test]
+fn format_1_stays_readable_and_a_later_one_is_refused() {
+    let text = include_str!("../../vectors/manifest-1.json");
+    let manifest = Manifest::parse(text.as_bytes()).unwrap();
+    assert_eq!(manifest.to_json(), text.as_bytes());
+    let state = manifest.into_state(Path::new("/state")).unwrap();
+    let root_key = RootKeySource::File("/etc/sealgate/root.key".into());
+    assert_eq!(state.root_key, root_key);
+    let later = text.replace("\"format\": 1", "\"format\": 2");
+    assert!(
+        Manifest::parse(later.as_bytes())
+            .unwrap_err()
+            .contains("format 2")
+    );
+}
+
+#[test]
+fn the_default_root_key_is_beside_the_state() {
+    let path = |state| default_root_key(Path::new(state)).unwrap();
+    let standard = Path::new("/etc/sealgate/root.key");
+    assert_eq!(path("/var/lib/sealgate"), standard);
+    assert_eq!(path("/var/lib/sealgate/"), standard);
+    assert_eq!(path("/nowhere/s/"), Path::new("/nowhere/s.root.key"));
+    assert_eq!(path("/nowhere/x/../s"), Path::new("/nowhere/s.root.key"));
+    assert!(default_root_key(Path::new("/")).is_err());
+}
+
+// === a power failure during init ===
+
+fn plan() -> Plan {
+    Plan {
+        state: "/var/state".into(),
+        root_key: "/etc/keys/root.key".into(),
+        identity: Identity::new("000000000000", "local").unwrap(),
+    }
+}
+
+fn init_on(files: &LossyFiles) -> Result<StateDirectory, Error> {
+    let plan = plan();
+    create_directories(files, &plan.state)?;
+    plan.carry_out(files, &Environment::system())
+}
+
+/// Opens the state as a start of the balancer would.
+fn start_on(files: &LossyFiles) -> Result<Kms, Error> {
+    let plan = plan();
+    let state = StateDirectory::open_on(files.clone(), &plan.state)?;
+    let root = RootKeyFile::on(files.clone(), plan.root_key).root_key()?;
+    let storage = Arc::new(FileStorage::on(files.clone(), state.kms_directory()));
+    Kms::open(storage, &root, state.identity, Environment::system())
+}
+
+#[test]
+fn a_power_failure_at_any_call_of_init_leaves_a_whole_state_or_none() {
+    let files = LossyFiles::new();
+    init_on(&files).unwrap();
+    for call in 0..=files.calls() {
+        let files = LossyFiles::new();
+        files.lose_power_at(call);
+        let acknowledged = init_on(&files).is_ok();
+        for seed in 0..30 {
+            let files = files.after_power_loss(seed);
+            match start_on(&files) {
+                Ok(kms) => works(&kms),
+                Err(Error::NoStateDirectory(_)) if !acknowledged => {
+                    init_on(&files).unwrap_or_else(|e| panic!("call {call}, seed {seed}: {e}"));
+                    works(&start_on(&files).unwrap());
+                }
+                Err(error) => panic!("call {call}, seed {seed}: {error}"),
+            }
+        }
+    }
+}
