@@ -4,6 +4,7 @@ use std::hint::black_box;
 use std::io;
 
 use rustix::process::{DumpableBehavior, Resource, Rlimit, set_dumpable_behavior, setrlimit};
+use sha2::{Digest, Sha256};
 
 /// Forbids crash dumps and debuggers of other users: call it first, and again after every `exec`.
 ///
@@ -24,7 +25,7 @@ pub fn harden_process() -> io::Result<()> {
     Ok(())
 }
 
-/// Does `work` with secrets, then overwrites the stack on which it was done.
+/// Does `work` with secrets, then overwrites the stack and the registers in which it was done.
 ///
 /// Ciphers and derivations work on the stack and cannot wipe what the compiler copied or spilled
 /// there: round keys, hash states, buffers that were moved.
@@ -40,7 +41,8 @@ fn apart<R>(work: impl FnOnce() -> R) -> R {
     work()
 }
 
-/// Overwrites the stack below the caller, where finished calls have left round keys and scratch.
+/// Overwrites the stack below the caller, and the vector registers, where finished calls have left
+/// round keys and scratch.
 ///
 /// Their frames must have been no deeper than this one: ciphers and hashes need a few KiB.
 #[inline(never)]
@@ -48,4 +50,6 @@ pub fn wipe_stack() {
     let mut frames = [0_u8; 32 * 1024];
     // The compiler cannot know that nobody looks, so that it must write the zeroes.
     black_box(&mut frames);
+    // A thread that sleeps keeps its registers. Hashing what everybody knows uses most of them.
+    black_box(Sha256::digest(black_box([0; 32])));
 }
