@@ -47,7 +47,7 @@ fn apart<R>(work: impl FnOnce() -> R) -> R {
 /// Their frames must have been no deeper than this one: ciphers and hashes need a few KiB.
 #[inline(never)]
 pub fn wipe_stack() {
-    let mut frames = [0_u8; 32 * 1024];
+    let mut frames = [0_u8; 16 * 1024];
     // The compiler cannot know that nobody looks, so that it must write the zeroes.
     black_box(&mut frames);
     // A thread that sleeps keeps its registers. Hashing what everybody knows uses most of them.
