@@ -277,5 +277,24 @@ mod tests {
         fn parsing_never_panics(text in ".*") {
             let _ = text.parse::<KeyRef>();
         }
+
+        #[test]
+        fn what_parses_is_written_the_same(
+            text in "(arn:[a-z:0-9-]{0,30}:)?(key/|alias/)?[a-z0-9/_:-]{0,40}",
+        ) {
+            if let Ok(parsed) = text.parse::<KeyRef>() {
+                prop_assert_eq!(parsed.to_string(), text);
+            }
+        }
+
+        #[test]
+        fn the_arn_of_a_key_names_that_key(bytes in any::<[u8; 16]>()) {
+            let (id, identity) = (KeyId::from_random(bytes), Identity::new("000000000000", "local")?);
+            let parsed: KeyRef = identity.key_arn(id).parse()?;
+            prop_assert!(parsed.is_local(&identity));
+            let named = matches!(parsed, KeyRef::Arn { id: named, .. } if named == id);
+            prop_assert!(named);
+            prop_assert_eq!(id.to_string().parse::<KeyRef>()?, KeyRef::Id(id));
+        }
     }
 }

@@ -1,4 +1,38 @@
-//! A local key management service: keys that never leave it, data keys, and the sealed database they live in.
+//! A local key management service: keys that never leave it, data keys, and the sealed database they
+//! live in.
+//!
+//! # Who wraps whom
+//! ```text
+//! root key            a file outside the state directory                     root_key
+//!   └─ database key   derived from it and the database's id                  database
+//!        └─ record    one per KMS key, alias and the header, each under      database
+//!           │         a key of its own, bound to its name
+//!           └─ KMS key           a stable id over its generations            key, key_ring
+//!                └─ backing key  one generation of material
+//!                     └─ message     a data key, or up to 4,096 bytes,       message
+//!                        │           under a key derived for it alone
+//!                        └─ data key     encrypts one payload of a caller's  data_key
+//! ```
+//! Every step is AES-256-GCM ([`aead`]) or HKDF-SHA256 ([`derive`](mod@derive)). A message names its KMS key and the
+//! generation of its backing key, so that a rotation changes no message; it opens only with the same
+//! [`EncryptionContext`].
+//!
+//! # What is on disk
+//! In the state directory ([`state`]): a manifest without secrets, and the key database, which opens with
+//! the root key and nothing else. Outside it: the root key. Both in formats with a version, written down
+//! byte by byte in `database.rs`, `root_key/file.rs` and [`message`]. Messages and wrapped data keys are the callers' to keep.
+//!
+//! # What is in memory
+//! Backing keys, the database key and data keys in use, each in a [`SecretKey`]: pages locked against
+//! swapping, wiped on drop. The root key is there while the database is opened. Round keys and other
+//! scratch are wiped from the heap, the stack and the vector registers when each call ends; a test
+//! searches the process's memory for what was forgotten ([`hygiene`]).
+//!
+//! # What it refuses
+//! Outside callers never use a context of the product's own, so that nobody opens a certificate's data
+//! key through it. Whatever was changed, cut, moved or mixed is an error that names it. Who can read the
+//! root key and the state directory *is* this KMS: it protects neither against root on this machine, nor
+//! against the return of an older backup of the whole directory.
 
 pub mod aead;
 pub mod context;
@@ -14,7 +48,6 @@ pub mod message;
 pub mod root_key;
 pub mod secret;
 pub mod service;
-
 pub mod state;
 pub mod storage;
 

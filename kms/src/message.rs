@@ -181,6 +181,18 @@ mod tests {
 
     proptest! {
         #[test]
+        fn what_is_sealed_opens(
+            plaintext in proptest::collection::vec(any::<u8>(), 0..200),
+            pairs in proptest::collection::btree_map(".{0,9}", ".{0,9}", 0..4),
+        ) {
+            let (key, context) = (SecretKey::copy_from(&[5; 32]).unwrap(), pairs.into_iter().collect());
+            let header = Header { key_id: KeyId::from_bytes([9; 16]), backing_key: u32::MAX };
+            let blob = seal(header, &key, &context, &plaintext, &Environment::system());
+            prop_assert_eq!(super::header(&blob), Some(header));
+            prop_assert_eq!(open(&blob, &key, &context), Some(plaintext));
+        }
+
+        #[test]
         fn arbitrary_bytes_never_panic(blob in proptest::collection::vec(any::<u8>(), 0..200)) {
             let key = SecretKey::copy_from(&[5; 32]).unwrap();
             prop_assert_eq!(open(&blob, &key, &EncryptionContext::new()), None);
