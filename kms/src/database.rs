@@ -93,7 +93,8 @@ pub struct Damaged {
 }
 
 impl Damaged {
-    pub(crate) fn error(&self) -> Error {
+    /// The error that whoever needs the record gets.
+    pub fn error(&self) -> Error {
         Error::DamagedRecord {
             record: self.record.clone(),
             why: self.why,
@@ -159,38 +160,37 @@ impl Database {
     /// Reads and opens every record. One that is damaged is named, and does not take the others down.
     ///
     /// # Errors
-    /// What the storage says.
+    /// Where the storage cannot list its records.
     pub(crate) fn load(&self) -> Result<Contents, Error> {
         let mut contents = Contents::default();
         for record in self.storage.list()? {
-            if record == HEADER {
-                continue;
-            }
-            let bytes = match self.storage.get(&record) {
-                Ok(Some(found)) => found.bytes,
-                Ok(None) => continue,
-                Err(Error::RecordTooLong(_)) => Vec::new(),
-                Err(error) => return Err(error),
-            };
-            if let Err(why) = self.sort_in(&mut contents, &record, &bytes) {
+            if let Err(why) = self.load_record(&record, &mut contents) {
                 contents.damaged.push(Damaged { record, why });
             }
         }
         Ok(contents)
     }
 
-    fn sort_in(&self, contents: &mut Contents, record: &str, bytes: &[u8]) -> Result<(), Why> {
-        if let Some(id) = record
-            .strip_prefix(KEY_PREFIX)
-            .and_then(|id| id.parse().ok())
-        {
-            contents.keys.push(self.sealer.open_key(id, bytes)?);
+    fn load_record(&self, record: &str, contents: &mut Contents) -> Result<(), Why> {
+        if let Some(id) = key_of(record) {
+            let key = self.sealer.open_key(id, &self.read(record)?)?;
+            contents.keys.push(key);
         } else if let Some(alias) = alias_of(record) {
-            contents.aliases.push(self.sealer.open_alias(alias, bytes)?);
-        } else {
+            let alias = self.sealer.open_alias(alias, &self.read(record)?)?;
+            contents.aliases.push(alias);
+        } else if record != HEADER {
             return Err("no record of this database is called so");
         }
         Ok(())
+    }
+
+    fn read(&self, record: &str) -> Result<Vec<u8>, Why> {
+        match self.storage.get(record) {
+            Ok(Some(found)) => Ok(found.bytes),
+            Ok(None) => Err("it went away while the database was opened"),
+            Err(Error::RecordTooLong(_)) => Err("it is longer than any record"),
+            Err(_) => Err("it cannot be read"),
+        }
     }
 
     /// Writes a key over whatever is stored of it.
@@ -221,6 +221,10 @@ impl Database {
 /// The name of a key's record.
 pub(crate) fn key_record(id: KeyId) -> String {
     format!("{KEY_PREFIX}{id}")
+}
+
+fn key_of(record: &str) -> Option<KeyId> {
+    record.strip_prefix(KEY_PREFIX)?.parse().ok()
 }
 
 /// The name of an alias's record: `+` stands in no alias, so that no two share a record.

@@ -105,7 +105,8 @@ impl Pool {
     }
 }
 
-/// Pages of nothing but keys: what else stood in a locked page would be locked with it.
+/// Pages of nothing but keys: what else stood in a locked page would be locked with it. That they are
+/// not dumped is a property of the whole process (`hygiene`): for pages there is no safe call.
 #[repr(align(4096))]
 struct Slab([u8; SLAB]);
 

@@ -34,7 +34,7 @@ use crate::error::Error;
 use crate::key::Identity;
 use crate::root_key::{RootKey, RootKeyFile, RootKeyProvider, RootKeySource};
 use crate::service::Kms;
-use crate::storage::{Expected, FileStorage, FileSystem, Storage, SystemFiles};
+use crate::storage::{Expected, FileStorage, FileSystem, Storage, SystemFiles, parent};
 
 /// A state directory whose manifest has been read.
 #[derive(Debug, Clone)]
@@ -79,7 +79,8 @@ impl StateDirectory {
         // Before the lock, which a running balancer holds.
         plan.refuse_second(&FileStorage::new(path))?;
         create_directories(&SystemFiles, &plan.state)?;
-        let _lock = DirectoryLock::take(&plan.state, "sealgate init")?;
+        let holder = format!("sealgate init, process {}", std::process::id());
+        let _lock = DirectoryLock::take(&plan.state, &holder)?;
         plan.carry_out(&SystemFiles, environment)
     }
 
@@ -370,14 +371,6 @@ fn create_directories(files: &impl FileSystem, path: &Path) -> Result<(), Error>
     let parent = parent(path);
     let synced = files.sync_directory(parent);
     synced.map_err(Error::io("sync the directory", parent))
-}
-
-fn parent(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if parent != Path::new("") => parent,
-        Some(_) => Path::new("."),
-        None => Path::new("/"),
-    }
 }
 
 fn refuse_inside(root_key: &Path, state: &Path) -> Result<(), Error> {

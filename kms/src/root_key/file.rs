@@ -26,7 +26,7 @@ use crate::environment::Environment;
 use crate::error::Error;
 use crate::hygiene::scrubbed;
 use crate::secret::SecretKey;
-use crate::storage::{Access, FileSystem, OpenFile, SystemFiles};
+use crate::storage::{Access, FileSystem, OpenFile, SystemFiles, parent};
 
 /// A root key in a file.
 pub struct RootKeyFile<F = SystemFiles> {
@@ -60,8 +60,7 @@ impl<F: FileSystem> RootKeyFile<F> {
     pub fn create(&self, environment: &Environment) -> Result<RootKey, Error> {
         let root = RootKey::new(SecretKey::generate(&*environment.random), self.place());
         let temporary = self.temporary(environment);
-        let written = self
-            .write(&temporary, &root)
+        let written = scrubbed(|| self.write(&temporary, &root))
             .map_err(Error::io("write", &temporary))
             .and_then(|()| self.publish(&temporary));
         if written.is_err() {
@@ -75,7 +74,7 @@ impl<F: FileSystem> RootKeyFile<F> {
         let number = u64::from_be_bytes(environment.random_bytes());
         let name = self.path.file_name().unwrap_or_default();
         let name = format!(".{}.{number:016x}", name.display());
-        self.directory().join(name)
+        parent(&self.path).join(name)
     }
 
     fn write(&self, path: &Path, root: &RootKey) -> io::Result<()> {
@@ -95,15 +94,23 @@ impl<F: FileSystem> RootKeyFile<F> {
             }
             Err(error) => return Err(Error::io("write", &self.path)(error)),
         }
-        let synced = self.files.sync_directory(self.directory());
-        synced.map_err(Error::io("sync the directory", self.directory()))
+        let synced = self.files.sync_directory(parent(&self.path));
+        synced.map_err(Error::io("sync the directory", parent(&self.path)))
     }
 
-    fn directory(&self) -> &Path {
-        match self.path.parent() {
-            Some(parent) if parent != Path::new("") => parent,
-            _ => Path::new("."),
+    fn load(&self) -> Result<RootKey, Error> {
+        let mut text = Zeroizing::new([0; LEN + 1]);
+        let len = self.read(&mut *text)?;
+        let malformed = |why| Error::RootKeyMalformed {
+            path: self.path.clone(),
+            why,
+        };
+        let (key, fingerprint) = decode(&text[..len]).map_err(malformed)?;
+        let root = RootKey::new(key, self.place());
+        if root.fingerprint().to_string().as_bytes() != fingerprint {
+            return Err(malformed("its key and its fingerprint do not fit"));
         }
+        Ok(root)
     }
 
     fn read(&self, out: &mut [u8]) -> Result<usize, Error> {
@@ -149,25 +156,14 @@ impl<F: FileSystem> RootKeyProvider for RootKeyFile<F> {
     }
 
     fn root_key(&self) -> Result<RootKey, Error> {
-        let mut text = Zeroizing::new([0; LEN + 1]);
-        let len = self.read(&mut *text)?;
-        let malformed = |why| Error::RootKeyMalformed {
-            path: self.path.clone(),
-            why,
-        };
-        let (key, fingerprint) = decode(&text[..len]).map_err(malformed)?;
-        let root = RootKey::new(key, self.place());
-        if root.fingerprint().to_string().as_bytes() != fingerprint {
-            return Err(malformed("its key and its fingerprint do not fit"));
-        }
-        Ok(root)
+        scrubbed(|| self.load())
     }
 }
 
 fn encode(root: &RootKey) -> Zeroizing<[u8; LEN]> {
     let mut line = Zeroizing::new([b' '; LEN]);
     line[..PREFIX.len()].copy_from_slice(PREFIX);
-    let encoded = scrubbed(|| Base64::encode(root.key().expose(), &mut line[KEY_AT..]).map(drop));
+    let encoded = Base64::encode(root.key().expose(), &mut line[KEY_AT..]);
     encoded.expect("32 bytes make 44 of base64");
     line[FINGERPRINT_AT..LEN - 1].copy_from_slice(root.fingerprint().to_string().as_bytes());
     line[LEN - 1] = b'\n';
@@ -182,7 +178,7 @@ fn decode(line: &[u8]) -> Result<(SecretKey, &[u8]), &'static str> {
         .ok_or("it does not begin with `sealgate-root-key-1`")?;
     let (key, rest) = rest.split_at_checked(KEY_LEN).ok_or("it is cut")?;
     let fingerprint = rest.strip_prefix(b" ").ok_or("it is cut")?;
-    let key = SecretKey::try_fill(|out| scrubbed(|| Base64::decode(key, out).map(drop)))
+    let key = SecretKey::try_fill(|out| Base64::decode(key, out).map(drop))
         .map_err(|_| "its key is not base64")?;
     Ok((key, fingerprint))
 }

@@ -170,6 +170,15 @@ impl OpenFile for File {
     }
 }
 
+/// The directory in which `path` stands.
+pub(crate) fn parent(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if parent != Path::new("") => parent,
+        Some(_) => Path::new("."),
+        None => Path::new("/"),
+    }
+}
+
 /// Reads until `out` is full or the file ends.
 fn read_full(file: &mut File, out: &mut [u8]) -> io::Result<usize> {
     let mut len = 0;

@@ -17,6 +17,8 @@ pub use file::FileStorage;
 pub use file_system::{Access, FileSystem, OpenFile, SystemFiles};
 pub use memory::MemoryStorage;
 
+pub(crate) use file_system::parent;
+
 use sha2::{Digest, Sha256};
 
 use crate::error::Error;
