@@ -3,8 +3,11 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 /// A kind of private key: one entry of the store holds one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum KeyType {
     /// ECDSA on P-256.
     EcdsaP256,
@@ -13,15 +16,19 @@ pub enum KeyType {
     /// Ed25519 (RFC 8410).
     Ed25519,
     /// RSA with a modulus of 2048 bits.
+    #[serde(rename = "rsa-2048")]
     Rsa2048,
     /// RSA with a modulus of 3072 bits.
+    #[serde(rename = "rsa-3072")]
     Rsa3072,
     /// RSA with a modulus of 4096 bits.
+    #[serde(rename = "rsa-4096")]
     Rsa4096,
 }
 
 /// What a name can have one entry of each of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum KeyFamily {
     /// Preferred where a client takes several: the cheapest to sign with.
     Ecdsa,

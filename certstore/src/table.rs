@@ -3,6 +3,7 @@
 //! A table is a value: a change makes a new one that shares everything else with the old, so that one
 //! swap among a hundred thousand certificates costs what one swap among ten does.
 
+use std::cmp::Reverse;
 use std::sync::Arc;
 use std::time::SystemTime;
 
@@ -47,15 +48,34 @@ impl ClientOffer<'_> {
 }
 
 impl CertTable {
+    /// Puts `certificate` in the place of its entry's twin of the same family.
+    ///
+    /// What other tables share with this one stays as it is.
+    pub fn insert(&mut self, certificate: Arc<ServedCertificate>) {
+        self.remove(&certificate.entry, certificate.key_type.family());
+        for name in &certificate.names {
+            let (map, name) = self.map_of(name);
+            add(map, name, &certificate);
+        }
+        add(&mut self.by_entry, &certificate.entry, &certificate);
+    }
+
+    /// Removes the certificate of the entry `entry` of that family, and returns it.
+    pub fn remove(&mut self, entry: &str, family: KeyFamily) -> Option<Arc<ServedCertificate>> {
+        let old = self.entry_of_family(entry, family)?.clone();
+        for name in &old.names {
+            let (map, name) = self.map_of(name);
+            remove(map, name, &old);
+        }
+        remove(&mut self.by_entry, entry, &old);
+        Some(old)
+    }
+
     /// This table with `certificate` in the place of its entry's twin of the same family.
     #[must_use]
     pub fn with(&self, certificate: Arc<ServedCertificate>) -> Self {
-        let mut table = self.without(&certificate.entry, certificate.key_type.family());
-        for name in &certificate.names {
-            let (map, name) = table.map_of(name);
-            add(map, name, &certificate);
-        }
-        add(&mut table.by_entry, &certificate.entry, &certificate);
+        let mut table = self.clone();
+        table.insert(certificate);
         table
     }
 
@@ -63,21 +83,23 @@ impl CertTable {
     #[must_use]
     pub fn without(&self, entry: &str, family: KeyFamily) -> Self {
         let mut table = self.clone();
-        let old = self.entry(entry).iter();
-        let Some(old) = old.into_iter().find(|c| c.key_type.family() == family) else {
-            return table;
-        };
-        for name in &old.names {
-            let (map, name) = table.map_of(name);
-            remove(map, name, old);
-        }
-        remove(&mut table.by_entry, entry, old);
+        table.remove(entry, family);
         table
     }
 
     /// The certificates of the entry `entry`: one for each family of keys.
     pub fn entry(&self, entry: &str) -> &[Arc<ServedCertificate>] {
         self.by_entry.get(entry).map_or(&[], |twins| twins)
+    }
+
+    /// The certificate of the entry `entry` with a key of that family.
+    pub fn entry_of_family(
+        &self,
+        entry: &str,
+        family: KeyFamily,
+    ) -> Option<&Arc<ServedCertificate>> {
+        let mut twins = self.entry(entry).iter();
+        twins.find(|certificate| certificate.key_type.family() == family)
     }
 
     /// All certificates, in no order.
@@ -127,8 +149,8 @@ impl CertTable {
     }
 }
 
-/// Greater is better.
-fn rank(certificate: &ServedCertificate, exact: bool, now: SystemTime) -> impl Ord + use<> {
+/// Greater is better. The name decides between equals, so that every table chooses alike.
+fn rank(certificate: &ServedCertificate, exact: bool, now: SystemTime) -> impl Ord {
     let cheap = match certificate.key_type {
         KeyType::EcdsaP256 => 3,
         KeyType::EcdsaP384 => 2,
@@ -136,12 +158,13 @@ fn rank(certificate: &ServedCertificate, exact: bool, now: SystemTime) -> impl O
         KeyType::Rsa2048 | KeyType::Rsa3072 | KeyType::Rsa4096 => 0,
     };
     let valid = certificate.is_valid_at(now);
+    let newest = (certificate.not_before, certificate.version);
     (
         valid,
         exact,
         cheap,
-        certificate.not_before,
-        certificate.version,
+        newest,
+        Reverse(certificate.entry.as_str()),
     )
 }
 

@@ -1,0 +1,356 @@
+//! A sealed entry, byte by byte. Numbers are big-endian; a text or a blob stands behind its length.
+//!
+//! The header is in the clear, and is, byte for byte, the additional data of the private key's
+//! encryption: no bit of it can change unnoticed.
+//!
+//! | bytes | field |
+//! |---|---|
+//! | 8 | magic, `sealcert` |
+//! | 2 | format, 1 |
+//! | 16 | id of the store |
+//! | 1 + n | region |
+//! | 1 + n | name of the entry |
+//! | 1 | key type: 1 ECDSA P-256, 2 ECDSA P-384, 3 Ed25519, 4 RSA 2048, 5 RSA 3072, 6 RSA 4096 |
+//! | 1 | flags: 1 exportable |
+//! | 8 | version of the entry, from 1 |
+//! | 8 | when it was written, in seconds since 1970 |
+//! | 1 | content: 0 a request (the certificate is still to come), 1 a chain |
+//! | 4 + n | the request (PKCS#10 in DER); for a chain: one byte, the number of certificates, then for each 4 + n, leaf first |
+//! | 1 | key source: 1 wrapped. (2 is kept for keys derived from a bucket key, whose id will follow.) |
+//! | 32 | salt, random, drawn anew with every write |
+//!
+//! Behind it:
+//!
+//! | bytes | field |
+//! |---|---|
+//! | 2 + n | the data key, wrapped by the KMS under the encryption context of store, region and entry |
+//! | 12 | nonce, random |
+//! | n | the private key, PKCS#8 in DER, encrypted under the data key |
+//! | 16 | tag |
+//!
+//! The wrapped data key is no part of the additional data, so that another KMS key can wrap it anew
+//! without touching the payload; the KMS authenticates it.
+
+use std::time::{Duration, SystemTime};
+
+use kms::aead::{NONCE_LEN, TAG_LEN};
+use uuid::Uuid;
+
+use crate::error::Error;
+use crate::import::{MAX_CHAIN, MAX_CHAIN_BYTES};
+use crate::key_type::KeyType;
+
+/// The clear part of an entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Header<'a> {
+    pub(crate) store: Uuid,
+    pub(crate) region: &'a str,
+    pub(crate) name: &'a str,
+    pub(crate) key_type: KeyType,
+    pub(crate) exportable: bool,
+    /// From 1, one more with every write.
+    pub(crate) version: u64,
+    /// In whole seconds.
+    pub(crate) written: SystemTime,
+    pub(crate) content: Content<'a>,
+    pub(crate) salt: [u8; SALT_LEN],
+}
+
+/// What the key is for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Content<'a> {
+    /// A request; the certificate is still to come.
+    Request(&'a [u8]),
+    /// Certificates, leaf first; at least one.
+    Chain(Vec<&'a [u8]>),
+}
+
+/// A whole entry as it stands in its file.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct SealedEntry<'a> {
+    pub(crate) header: Header<'a>,
+    /// The header's bytes: the additional data.
+    pub(crate) clear: &'a [u8],
+    pub(crate) wrapped: &'a [u8],
+    pub(crate) nonce: &'a [u8; NONCE_LEN],
+    pub(crate) ciphertext: &'a [u8],
+    pub(crate) tag: &'a [u8; TAG_LEN],
+}
+
+impl Header<'_> {
+    /// The header's bytes, in a vector with room for what follows.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(8 * 1024);
+        out.extend_from_slice(MAGIC);
+        out.extend_from_slice(&FORMAT.to_be_bytes());
+        out.extend_from_slice(self.store.as_bytes());
+        push_short(&mut out, self.region);
+        push_short(&mut out, self.name);
+        out.push(key_type_number(self.key_type));
+        out.push(u8::from(self.exportable));
+        out.extend_from_slice(&self.version.to_be_bytes());
+        out.extend_from_slice(&seconds(self.written).to_be_bytes());
+        self.content.encode(&mut out);
+        out.push(WRAPPED);
+        out.extend_from_slice(&self.salt);
+        out
+    }
+}
+
+impl Content<'_> {
+    fn encode(&self, out: &mut Vec<u8>) {
+        match self {
+            Self::Request(der) => {
+                out.push(0);
+                push_long(out, der);
+            }
+            Self::Chain(chain) => {
+                out.push(1);
+                out.push(u8::try_from(chain.len()).expect("a chain was checked to be short"));
+                for der in chain {
+                    push_long(out, der);
+                }
+            }
+        }
+    }
+}
+
+/// Puts an entry together: its encoded header, and what follows.
+pub(crate) fn assemble(
+    header: Vec<u8>,
+    wrapped: &[u8],
+    nonce: &[u8; NONCE_LEN],
+    ciphertext: &[u8],
+    tag: &[u8; TAG_LEN],
+) -> Vec<u8> {
+    let mut out = header;
+    let len = u16::try_from(wrapped.len()).expect("a wrapped data key is shorter than 64 KiB");
+    out.extend_from_slice(&len.to_be_bytes());
+    out.extend_from_slice(wrapped);
+    out.extend_from_slice(nonce);
+    out.extend_from_slice(ciphertext);
+    out.extend_from_slice(tag);
+    out
+}
+
+/// Takes an entry apart. Nothing in it is authenticated thereby.
+///
+/// # Errors
+/// [`Error::NotAnEntry`], [`Error::LaterFormat`], [`Error::Malformed`].
+pub(crate) fn parse(bytes: &[u8]) -> Result<SealedEntry<'_>, Error> {
+    let mut reader = Reader(bytes);
+    let header = parse_header(&mut reader)?;
+    let clear = &bytes[..bytes.len() - reader.0.len()];
+    let wrapped_len = u16::from_be_bytes(*reader.array()?);
+    let wrapped = reader.take(wrapped_len.into())?;
+    let nonce = reader.array()?;
+    let (ciphertext, tag) = reader.0.split_last_chunk().ok_or(CUT)?;
+    if ciphertext.is_empty() {
+        return Err(CUT);
+    }
+    Ok(SealedEntry {
+        header,
+        clear,
+        wrapped,
+        nonce,
+        ciphertext,
+        tag,
+    })
+}
+
+fn parse_header<'a>(reader: &mut Reader<'a>) -> Result<Header<'a>, Error> {
+    parse_magic(reader)?;
+    let store = Uuid::from_bytes(*reader.array()?);
+    let region = reader.short()?;
+    let name = reader.short()?;
+    let key_type = key_type_of(reader.byte()?)?;
+    let exportable = match reader.byte()? {
+        flags @ 0..=1 => flags == 1,
+        _ => return Err(Error::LaterFormat("it has unknown flags".to_owned())),
+    };
+    let version = u64::from_be_bytes(*reader.array()?);
+    let written = time(u64::from_be_bytes(*reader.array()?))?;
+    let content = parse_content(reader)?;
+    if reader.byte()? != WRAPPED {
+        return Err(Error::LaterFormat(
+            "its key comes from an unknown source".to_owned(),
+        ));
+    }
+    Ok(Header {
+        store,
+        region,
+        name,
+        key_type,
+        exportable,
+        version,
+        written,
+        content,
+        salt: *reader.array()?,
+    })
+}
+
+fn parse_magic(reader: &mut Reader<'_>) -> Result<(), Error> {
+    match reader.array::<8>() {
+        Ok(magic) if magic == MAGIC => {}
+        _ => return Err(Error::NotAnEntry),
+    }
+    match u16::from_be_bytes(*reader.array()?) {
+        FORMAT => Ok(()),
+        0 => Err(Error::Malformed("its format is 0")),
+        later => Err(Error::LaterFormat(format!("its format is {later}"))),
+    }
+}
+
+fn parse_content<'a>(reader: &mut Reader<'a>) -> Result<Content<'a>, Error> {
+    match reader.byte()? {
+        0 => reader.long().map(Content::Request),
+        1 => parse_chain(reader).map(Content::Chain),
+        _ => Err(Error::LaterFormat("it has unknown content".to_owned())),
+    }
+}
+
+fn parse_chain<'a>(reader: &mut Reader<'a>) -> Result<Vec<&'a [u8]>, Error> {
+    let count = usize::from(reader.byte()?);
+    if !(1..=MAX_CHAIN).contains(&count) {
+        return Err(Error::Malformed("it has too many certificates, or none"));
+    }
+    (0..count).map(|_| reader.long()).collect()
+}
+
+fn key_type_number(key_type: KeyType) -> u8 {
+    match key_type {
+        KeyType::EcdsaP256 => 1,
+        KeyType::EcdsaP384 => 2,
+        KeyType::Ed25519 => 3,
+        KeyType::Rsa2048 => 4,
+        KeyType::Rsa3072 => 5,
+        KeyType::Rsa4096 => 6,
+    }
+}
+
+fn key_type_of(number: u8) -> Result<KeyType, Error> {
+    let found = KeyType::ALL
+        .into_iter()
+        .find(|kind| key_type_number(*kind) == number);
+    found.ok_or_else(|| Error::LaterFormat("it has an unknown type of key".to_owned()))
+}
+
+fn seconds(time: SystemTime) -> u64 {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
+}
+
+fn time(seconds: u64) -> Result<SystemTime, Error> {
+    let time = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds));
+    time.ok_or(Error::Malformed("its time is out of range"))
+}
+
+fn push_short(out: &mut Vec<u8>, text: &str) {
+    out.push(u8::try_from(text.len()).expect("names and regions were checked to be short"));
+    out.extend_from_slice(text.as_bytes());
+}
+
+fn push_long(out: &mut Vec<u8>, blob: &[u8]) {
+    let len = u32::try_from(blob.len()).expect("certificates were checked to be short");
+    out.extend_from_slice(&len.to_be_bytes());
+    out.extend_from_slice(blob);
+}
+
+/// What is still to be read.
+struct Reader<'a>(&'a [u8]);
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, len: usize) -> Result<&'a [u8], Error> {
+        let (taken, rest) = self.0.split_at_checked(len).ok_or(CUT)?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    fn array<const N: usize>(&mut self) -> Result<&'a [u8; N], Error> {
+        let (taken, rest) = self.0.split_first_chunk().ok_or(CUT)?;
+        self.0 = rest;
+        Ok(taken)
+    }
+
+    fn byte(&mut self) -> Result<u8, Error> {
+        self.array::<1>().map(|[byte]| *byte)
+    }
+
+    fn short(&mut self) -> Result<&'a str, Error> {
+        let len = self.byte()?.into();
+        let text = str::from_utf8(self.take(len)?);
+        text.map_err(|_| Error::Malformed("a text in it is not UTF-8"))
+    }
+
+    fn long(&mut self) -> Result<&'a [u8], Error> {
+        let len = u32::from_be_bytes(*self.array()?);
+        match usize::try_from(len) {
+            Ok(len) if len <= MAX_CHAIN_BYTES => self.take(len),
+            _ => Err(Error::Malformed("a length in it is out of range")),
+        }
+    }
+}
+
+const MAGIC: &[u8; 8] = b"sealcert";
+const FORMAT: u16 = 1;
+/// Bytes in the salt.
+pub(crate) const SALT_LEN: usize = 32;
+/// The data key stands in the entry, wrapped by the KMS.
+const WRAPPED: u8 = 1;
+const CUT: Error = Error::Malformed("it is cut short");
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn encoded(header: &Header<'_>, ciphertext: &[u8]) -> Vec<u8> {
+        assemble(header.encode(), b"wrapped", &[7; 12], ciphertext, &[8; 16])
+    }
+
+    #[test]
+    fn other_files_are_told_apart() {
+        assert!(matches!(parse(b""), Err(Error::NotAnEntry)));
+        assert!(matches!(parse(b"-----BEGIN"), Err(Error::NotAnEntry)));
+        assert!(matches!(
+            parse(b"sealcert\0\x02"),
+            Err(Error::LaterFormat(_))
+        ));
+        assert!(matches!(parse(b"sealcert\0\x01"), Err(Error::Malformed(_))));
+    }
+
+    fn content() -> impl Strategy<Value = Vec<Vec<u8>>> {
+        proptest::collection::vec(proptest::collection::vec(any::<u8>(), 0..40), 0..=MAX_CHAIN)
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(
+            store: [u8; 16], region in "[a-z0-9-]{1,32}", name in "[a-z0-9.*-]{1,253}", kind in 0..6_usize, exportable: bool,
+            version: u64, seconds in 0..4_000_000_000_u64, blobs in content(), salt: [u8; 32],
+            ciphertext in proptest::collection::vec(any::<u8>(), 1..100),
+        ) {
+            let content = match &blobs[..] {
+                [] => Content::Request(b"request"),
+                chain => Content::Chain(chain.iter().map(Vec::as_slice).collect()),
+            };
+            let header = Header {
+                store: Uuid::from_bytes(store), region: &region, name: &name, key_type: KeyType::ALL[kind], exportable,
+                version, written: time(seconds).unwrap(), content, salt,
+            };
+            let bytes = encoded(&header, &ciphertext);
+            let entry = parse(&bytes).unwrap();
+            prop_assert_eq!(entry.clear, &header.encode()[..]);
+            prop_assert_eq!(&entry.header, &header);
+            prop_assert_eq!((entry.wrapped, entry.ciphertext), (&b"wrapped"[..], &ciphertext[..]));
+            prop_assert_eq!((entry.nonce, entry.tag), (&[7; 12], &[8; 16]));
+        }
+
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200), valid_start: bool) {
+            let start: &[u8] = if valid_start { b"sealcert\0\x01" } else { b"" };
+            let _ = parse(&[start, &bytes].concat());
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! What entries are called, and the files that they stand in.
+//!
+//! A name becomes a file name by a one-to-one mapping: `*` is written `+`, `:` is written `,`, all
+//! else stands for itself. Two more bytes say what the file is: `.e`, `.d` and `.r` for an entry with
+//! an ECDSA, Ed25519 and RSA key; `~e`, `~d` and `~r` for one whose certificate is still to come. A
+//! name of 253 bytes, the longest in the DNS, so becomes one of 255, the longest of a file.
+
+use std::fmt;
+
+use crate::error::Error;
+use crate::key_type::KeyFamily;
+
+/// An entry's name: 1 to 253 letters, digits and `-._*:`, without a dot in front, in lower case.
+///
+/// It is mostly the certificate's first DNS name or address, but need not be.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EntryName(Box<str>);
+
+impl EntryName {
+    /// A name from what a user wrote, put in lower case.
+    ///
+    /// # Errors
+    /// [`Error::InvalidName`] for everything that the grammar does not have: names in other scripts
+    /// (their form in certificates, `xn--…`, is fine), path separators, blanks.
+    pub fn new(text: &str) -> Result<Self, Error> {
+        match fault(text) {
+            None => Ok(Self(text.to_ascii_lowercase().into())),
+            Some(why) => Err(Error::InvalidName {
+                name: text.escape_debug().to_string(),
+                why,
+            }),
+        }
+    }
+
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for EntryName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Which file an entry stands in: the three things that a file name says.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct EntryFile {
+    pub(crate) name: EntryName,
+    pub(crate) family: KeyFamily,
+    /// Whether the certificate is still to come.
+    pub(crate) pending: bool,
+}
+
+impl EntryFile {
+    pub(crate) fn new(name: &EntryName, family: KeyFamily, pending: bool) -> Self {
+        Self {
+            name: name.clone(),
+            family,
+            pending,
+        }
+    }
+
+    /// What a file name says; none where no entry has that file name.
+    pub(crate) fn parse(file: &str) -> Option<Self> {
+        let (stem, suffix) = file.split_at_checked(file.len().checked_sub(2)?)?;
+        let (family, pending) = SUFFIXES.into_iter().find(|(text, ..)| *text == suffix)?.1;
+        let name = EntryName::new(&stem.replace('+', "*").replace(',', ":")).ok()?;
+        let parsed = Self {
+            name,
+            family,
+            pending,
+        };
+        // Only one spelling is the entry's: not that with upper case, nor that with a bare `*`.
+        (parsed.to_string() == file).then_some(parsed)
+    }
+}
+
+impl fmt::Display for EntryFile {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = (self.family, self.pending);
+        let suffix = SUFFIXES.into_iter().find(|(_, of)| *of == kind);
+        let (suffix, _) = suffix.expect("every family has two suffixes");
+        let stem = self.name.as_str().replace('*', "+").replace(':', ",");
+        write!(f, "{stem}{suffix}")
+    }
+}
+
+fn fault(text: &str) -> Option<&'static str> {
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "-._*:".contains(c);
+    if text.is_empty() {
+        Some("it is empty")
+    } else if !text.is_ascii() {
+        Some("write names of other scripts as certificates do, as `xn--…`")
+    } else if text.len() > MAX_LEN {
+        Some("it is longer than 253 bytes")
+    } else if text.starts_with('.') {
+        Some("it begins with a dot")
+    } else if !text.chars().all(allowed) {
+        Some("only letters, digits and - . _ * : may stand in it")
+    } else {
+        None
+    }
+}
+
+/// Bytes in the longest name.
+const MAX_LEN: usize = 253;
+
+const SUFFIXES: [(&str, (KeyFamily, bool)); 6] = [
+    (".e", (KeyFamily::Ecdsa, false)),
+    (".d", (KeyFamily::Ed25519, false)),
+    (".r", (KeyFamily::Rsa, false)),
+    ("~e", (KeyFamily::Ecdsa, true)),
+    ("~d", (KeyFamily::Ed25519, true)),
+    ("~r", (KeyFamily::Rsa, true)),
+];
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn file(name: &str, family: KeyFamily, pending: bool) -> String {
+        EntryFile::new(&EntryName::new(name).unwrap(), family, pending).to_string()
+    }
+
+    #[test]
+    fn names_become_file_names() {
+        assert_eq!(
+            file("Shop.Example.COM", KeyFamily::Rsa, false),
+            "shop.example.com.r"
+        );
+        assert_eq!(
+            file("*.example.com", KeyFamily::Ecdsa, false),
+            "+.example.com.e"
+        );
+        assert_eq!(
+            file("2001:db8::1", KeyFamily::Ed25519, true),
+            "2001,db8,,1~d"
+        );
+    }
+
+    #[test]
+    fn the_longest_name_fits() {
+        let longest = file(&"*".repeat(253), KeyFamily::Ecdsa, false);
+        assert_eq!(longest.len(), 255);
+        assert!(EntryName::new(&"a".repeat(254)).is_err());
+    }
+
+    #[test]
+    fn names_that_could_escape_are_refused() {
+        for name in [
+            "",
+            ".",
+            "..",
+            "../x",
+            "a/b",
+            "/etc/passwd",
+            ".hidden",
+            "a b",
+            "a\0b",
+            "a\nb",
+            "münchen.de",
+            "a+b",
+            "a,b",
+            "a~e",
+        ] {
+            let error = EntryName::new(name).unwrap_err();
+            assert!(matches!(error, Error::InvalidName { .. }), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_has_one_spelling() {
+        for file in [
+            "Shop.e", "*.e", "shop.x", "shop", ".e", "~e", "é", ".tmp-1", "a:b.e",
+        ] {
+            assert_eq!(EntryFile::parse(file), None, "{file}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_encoding_is_reversible(text in "[A-Za-z0-9*:_-][A-Za-z0-9.*:_-]{0,252}", family in 0..3_usize, pending: bool) {
+            let family = [KeyFamily::Ecdsa, KeyFamily::Ed25519, KeyFamily::Rsa][family];
+            let file = EntryFile::new(&EntryName::new(&text).unwrap(), family, pending);
+            let written = file.to_string();
+            prop_assert!(written.len() <= 255 && !written.contains('/') && !written.starts_with('.'));
+            prop_assert_eq!(EntryFile::parse(&written), Some(file));
+        }
+
+        #[test]
+        fn arbitrary_text_never_panics(text in "\\PC{0,20}|.{0,8}[.~][edr]") {
+            if let Some(file) = EntryFile::parse(&text) {
+                prop_assert_eq!(file.to_string(), text);
+            }
+        }
+    }
+}

@@ -1,0 +1,611 @@
+//! The sealed store: entries in, summaries and opened certificates out.
+
+mod parallel;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use kms::storage::{Expected, Record, Storage, Version};
+use kms::{Environment, KeyRef, Kms};
+use parking_lot::Mutex;
+use uuid::Uuid;
+
+use crate::certificate::date;
+use crate::certified::certify;
+use crate::entry::{self, EntrySummary};
+use crate::error::{BrokenEntry, Error};
+use crate::format::{Content, SealedEntry};
+use crate::import::{self, Input};
+use crate::key_type::{KeyFamily, KeyType};
+use crate::name::{EntryFile, EntryName};
+use crate::pem;
+use crate::private_key::{Encoding, PrivateKey};
+use crate::request;
+use crate::seal::{Draft, Sealer};
+use crate::served::ServedCertificate;
+use crate::table::CertTable;
+
+/// The entries of one store, and the KMS that seals them.
+///
+/// Every call reads or writes storage, and may wait for it.
+pub struct SealedStore {
+    storage: Arc<dyn Storage>,
+    sealer: Sealer,
+    ledger: Mutex<HashMap<String, Seen>>,
+}
+
+/// What is to be imported.
+pub struct Import {
+    /// The entry's name; what is there under it with a key of the same family is replaced.
+    pub name: String,
+    /// Certificates in PEM, in any order, each text with the name that errors call it.
+    pub chain_pem: Vec<(String, String)>,
+    /// The key; none takes the one that was made with a request, or the one that the entry has.
+    pub key: Option<PrivateKey>,
+    /// Whether the key may leave the store, encrypted. A key that is in the store keeps its mark.
+    pub exportable: bool,
+    /// Whether a certificate outside its time is taken.
+    pub allow_expired: bool,
+}
+
+/// What was imported.
+#[derive(Debug)]
+pub struct Imported {
+    /// The entry as it is now.
+    pub entry: EntrySummary,
+    /// What the user should know.
+    pub remarks: Vec<String>,
+}
+
+/// What a certificate is to be requested for.
+#[derive(Debug, Clone)]
+pub struct CsrRequest {
+    /// The entry's name.
+    pub name: String,
+    /// DNS names and addresses for the certificate, the first of them also as common name.
+    pub names: Vec<String>,
+    /// The kind of key to make.
+    pub key_type: KeyType,
+    /// Whether the key may leave the store, encrypted.
+    pub exportable: bool,
+}
+
+/// A file that was deleted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Deleted {
+    /// Its name in the store's directory.
+    pub file: String,
+    /// The family of its key.
+    pub family: KeyFamily,
+    /// Whether its certificate was still to come.
+    pub pending: bool,
+}
+
+/// What came of opening everything.
+#[derive(Debug, Default)]
+pub struct Verification {
+    /// Entries that open, and are what they say.
+    pub good: Vec<EntrySummary>,
+    /// Files that do not.
+    pub bad: Vec<BrokenEntry>,
+    /// What the user should know of the good ones.
+    pub remarks: Vec<String>,
+}
+
+/// What was last seen of a file by this process.
+#[derive(Default, Clone, Copy)]
+struct Seen {
+    /// The highest version that was authentic: later writes are above it, whatever became of the file.
+    version: u64,
+    /// The content that is served.
+    served: Option<Version>,
+}
+
+/// Where an import takes its key from.
+struct KeySource {
+    key: PrivateKey,
+    exportable: bool,
+    /// The request that it was made with.
+    request: Option<EntryFile>,
+}
+
+/// What a file held.
+pub(crate) enum Opened {
+    /// A certificate.
+    Served(Box<ServedCertificate>),
+    /// A request whose certificate is still to come.
+    Pending,
+}
+
+impl SealedStore {
+    /// The store whose entries stand in `storage`, sealed under the KMS key `key`.
+    pub fn new(
+        storage: Arc<dyn Storage>,
+        kms: Arc<Kms>,
+        key: KeyRef,
+        store_id: Uuid,
+        region: String,
+        environment: Environment,
+    ) -> Self {
+        let sealer = Sealer {
+            kms,
+            key,
+            store: store_id,
+            region,
+            environment,
+        };
+        Self {
+            storage,
+            sealer,
+            ledger: Mutex::default(),
+        }
+    }
+
+    /// Checks a certificate and its key, and seals them: nothing is written before all is found good.
+    ///
+    /// # Errors
+    /// What is wrong with the name, the certificates or the key; [`Error::NoPendingKey`]; or what the
+    /// KMS or the storage says.
+    pub fn import(&self, import: Import) -> Result<Imported, Error> {
+        let name = EntryName::new(&import.name)?;
+        let inputs = import::inputs(&import.chain_pem)?;
+        let source = match import.key {
+            Some(key) => KeySource {
+                key,
+                exportable: import.exportable,
+                request: None,
+            },
+            None => self.key_in_store(&name, &inputs)?,
+        };
+        let key = (source.key.key_type(), source.key.public_key());
+        let checked = import::check(&inputs, key, self.now(), import.allow_expired)?;
+        let mut remarks = checked.remarks;
+        let file = EntryFile::new(&name, key.0.family(), false);
+        let content = Content::Chain(checked.chain.iter().map(Vec::as_slice).collect());
+        let entry = self.write(&file, content, &source, &mut remarks)?;
+        if let Some(request) = source.request {
+            self.drop_request(&request, &mut remarks);
+        }
+        remark_on_name(&entry, &mut remarks);
+        self.remark_on_twins(&name, &entry, &mut remarks);
+        Ok(Imported { entry, remarks })
+    }
+
+    /// Makes a key and seals it, and a request (PKCS#10) in PEM for a certificate of it. The entry
+    /// that serves goes on serving until the certificate is imported without a key.
+    ///
+    /// Asked again for the same, it gives the same request; asked for something else under that name
+    /// and with a key of that family, it replaces the request.
+    ///
+    /// # Errors
+    /// What is wrong with the names; or what the KMS or the storage says.
+    pub fn create_csr(&self, wanted: CsrRequest) -> Result<(EntrySummary, String), Error> {
+        let name = EntryName::new(&wanted.name)?;
+        let hosts = request::hosts(&wanted.names)?;
+        let file = EntryFile::new(&name, wanted.key_type.family(), true);
+        if let Some(known) = self.same_request(&file, &wanted, &hosts)? {
+            return Ok(known);
+        }
+        let (key, der) = request::request(wanted.key_type, &hosts)?;
+        let source = KeySource {
+            key,
+            exportable: wanted.exportable,
+            request: None,
+        };
+        let entry = self.write(&file, Content::Request(&der), &source, &mut Vec::new())?;
+        Ok((entry, pem::encode(REQUEST_LABEL, &der)))
+    }
+
+    /// All entries, from their clear headers and without any key: `verify` says whether they are
+    /// authentic.
+    ///
+    /// # Errors
+    /// What the storage says.
+    pub fn list(&self) -> Result<Vec<Result<EntrySummary, BrokenEntry>>, Error> {
+        let files = self.storage.list()?;
+        Ok(files.into_iter().map(|file| self.summary(file)).collect())
+    }
+
+    /// Deletes the entry `name`, or its part with a key of that family, with requests that wait.
+    ///
+    /// # Errors
+    /// [`Error::NoEntry`], [`Error::NoEntryOfFamily`]; or what the storage says.
+    pub fn delete(&self, name: &str, family: Option<KeyFamily>) -> Result<Vec<Deleted>, Error> {
+        let name = EntryName::new(name)?;
+        let files = self.files_of(&name)?;
+        let none = files.is_empty();
+        let chosen = |file: &EntryFile| family.is_none_or(|family| family == file.family);
+        let deleted: Vec<_> = files
+            .into_iter()
+            .filter(chosen)
+            .map(Deleted::from)
+            .collect();
+        match family {
+            _ if none => return Err(Error::NoEntry(name.to_string())),
+            Some(family) if deleted.is_empty() => {
+                let name = name.to_string();
+                return Err(Error::NoEntryOfFamily { name, family });
+            }
+            _ => {}
+        }
+        for Deleted { file, .. } in &deleted {
+            self.storage.delete(file, Expected::Any)?;
+        }
+        Ok(deleted)
+    }
+
+    /// Opens everything, for a start: the table of what may be served, and what cannot be.
+    /// `progress` is told how many files of how many are done.
+    ///
+    /// # Errors
+    /// What the storage says where it cannot be listed; a single file never fails the rest.
+    pub fn open_all(
+        &self,
+        progress: &dyn Fn(u64, u64),
+    ) -> Result<(CertTable, Vec<BrokenEntry>), Error> {
+        let files = self.storage.list()?;
+        let opened = parallel::map(&files, |file| self.open_and_note(file), progress);
+        let mut table = CertTable::default();
+        let mut broken = Vec::new();
+        for (file, opened) in files.into_iter().zip(opened) {
+            match opened {
+                Ok(Opened::Served(certificate)) => table.insert(Arc::new(*certificate)),
+                Ok(Opened::Pending) => {}
+                Err(reason) => broken.push(BrokenEntry { file, reason }),
+            }
+        }
+        Ok((table, broken))
+    }
+
+    /// Opens one file; none where its certificate is still to come.
+    ///
+    /// # Errors
+    /// What is wrong with the file.
+    pub fn open_file(&self, file: &str) -> Result<Option<ServedCertificate>, BrokenEntry> {
+        let opened = self
+            .get(file)
+            .and_then(|record| self.open(file, &record.bytes));
+        match opened {
+            Ok(Opened::Served(certificate)) => Ok(Some(*certificate)),
+            Ok(Opened::Pending) => Ok(None),
+            Err(reason) => Err(BrokenEntry {
+                file: file.to_owned(),
+                reason,
+            }),
+        }
+    }
+
+    /// Opens every entry and says which are what they claim to be.
+    ///
+    /// # Errors
+    /// What the storage says where it cannot be listed.
+    pub fn verify(&self, progress: &dyn Fn(u64, u64)) -> Result<Verification, Error> {
+        let files = self.storage.list()?;
+        let results = parallel::map(&files, |file| self.verify_file(file), progress);
+        let mut verification = Verification::default();
+        for (file, result) in files.into_iter().zip(results) {
+            match result {
+                Ok(entry) => {
+                    remark_on_dates(&entry, self.now(), &mut verification.remarks);
+                    verification.good.push(entry);
+                }
+                Err(reason) => verification.bad.push(BrokenEntry { file, reason }),
+            }
+        }
+        Ok(verification)
+    }
+
+    // === What the watcher needs ===
+
+    /// Opens `file` unless its content is that which is served; none where there is no file.
+    pub(crate) fn open_changed(&self, file: &str) -> Result<Option<Change>, Error> {
+        let Some(record) = self.storage.get(file)? else {
+            self.note_served(file, None);
+            return Ok(None);
+        };
+        if self.seen(file).served == Some(record.version) {
+            return Ok(Some(Change::Same));
+        }
+        let opened = self.open(file, &record.bytes)?;
+        Ok(Some(Change::Opened(opened, record.version)))
+    }
+
+    /// Remembers which content of `file` is served, so that it is not opened again.
+    pub(crate) fn note_served(&self, file: &str, content: Option<Version>) {
+        match content {
+            Some(content) => {
+                self.ledger
+                    .lock()
+                    .entry(file.to_owned())
+                    .or_default()
+                    .served = Some(content)
+            }
+            None => {
+                if let Some(seen) = self.ledger.lock().get_mut(file) {
+                    seen.served = None;
+                }
+            }
+        }
+    }
+
+    pub(crate) fn files(&self) -> Result<Vec<String>, Error> {
+        Ok(self.storage.list()?)
+    }
+
+    // === Opening ===
+
+    fn open_and_note(&self, file: &str) -> Result<Opened, Error> {
+        let record = self.get(file)?;
+        let opened = self.open(file, &record.bytes)?;
+        self.note_served(file, Some(record.version));
+        Ok(opened)
+    }
+
+    /// Unseals the content of `file` and makes a certificate of it that can be served.
+    fn open(&self, file: &str, bytes: &[u8]) -> Result<Opened, Error> {
+        let entry = self.sealer.read(file, bytes)?;
+        let opened = match &entry.header.content {
+            Content::Request(_) => {
+                self.sealer.unseal(&entry)?;
+                Opened::Pending
+            }
+            Content::Chain(chain) => {
+                let pkcs8 = self.sealer.unseal(&entry)?;
+                Opened::Served(Box::new(certify(&entry.header, chain, &pkcs8)?))
+            }
+        };
+        self.note_version(file, entry.header.version);
+        Ok(opened)
+    }
+
+    fn verify_file(&self, file: &str) -> Result<EntrySummary, Error> {
+        let record = self.get(file)?;
+        let entry = self.sealer.read(file, &record.bytes)?;
+        match &entry.header.content {
+            Content::Chain(_) => drop(self.open(file, &record.bytes)?),
+            Content::Request(der) => {
+                if self.unseal_key(&entry)?.public_key() != entry::requested_key(der)? {
+                    return Err(Error::EntryMismatch);
+                }
+            }
+        }
+        EntrySummary::of(file, &entry)
+    }
+
+    fn unseal_key(&self, entry: &SealedEntry<'_>) -> Result<PrivateKey, Error> {
+        let pkcs8 = self.sealer.unseal(entry)?;
+        PrivateKey::from_der(&pkcs8, Encoding::Pkcs8)
+    }
+
+    fn summary(&self, file: String) -> Result<EntrySummary, BrokenEntry> {
+        let summary = self.get(&file).and_then(|record| {
+            let entry = self.sealer.read(&file, &record.bytes)?;
+            EntrySummary::of(&file, &entry)
+        });
+        summary.map_err(|reason| BrokenEntry { file, reason })
+    }
+
+    fn get(&self, file: &str) -> Result<Record, Error> {
+        self.storage.get(file)?.ok_or(Error::Missing)
+    }
+
+    // === Writing ===
+
+    /// Seals and writes, in the place of what is there.
+    fn write(
+        &self,
+        file: &EntryFile,
+        content: Content<'_>,
+        source: &KeySource,
+        remarks: &mut Vec<String>,
+    ) -> Result<EntrySummary, Error> {
+        let file_name = file.to_string();
+        let expected = self.replaceable(&file_name, remarks);
+        let version = self.seen(&file_name).version.checked_add(1);
+        let version = version.ok_or_else(|| Error::VersionExhausted(file.name.to_string()))?;
+        let bytes = self.sealer.seal(Draft {
+            file,
+            version,
+            exportable: source.exportable,
+            content,
+            key: &source.key,
+        })?;
+        let summary = EntrySummary::of(&file_name, &self.sealer.read(&file_name, &bytes)?)?;
+        self.storage.put(&file_name, &bytes, expected)?;
+        self.note_version(&file_name, version);
+        Ok(summary)
+    }
+
+    /// Removes the request of a certificate that was imported: it is done with, and no harm where it stays.
+    fn drop_request(&self, request: &EntryFile, remarks: &mut Vec<String>) {
+        if let Err(error) = self.storage.delete(&request.to_string(), Expected::Any) {
+            remarks.push(format!(
+                "the request {request} could not be removed: {error}"
+            ));
+        }
+    }
+
+    /// Takes note of what is to be replaced: its version, if it is authentic.
+    fn replaceable(&self, file: &str, remarks: &mut Vec<String>) -> Expected {
+        let opened = |record: &Record| {
+            let entry = self.sealer.read(file, &record.bytes)?;
+            self.sealer.unseal(&entry)?;
+            self.note_version(file, entry.header.version);
+            Ok::<_, Error>(())
+        };
+        let record = match self.storage.get(file) {
+            Ok(None) => return Expected::Absent,
+            Ok(Some(record)) => record,
+            Err(error) => {
+                remarks.push(format!(
+                    "the file {file}, which could not be read ({error}), was replaced"
+                ));
+                return Expected::Any;
+            }
+        };
+        if let Err(error) = opened(&record) {
+            remarks.push(format!(
+                "the file {file}, which could not be used ({error}), was replaced"
+            ));
+        }
+        Expected::Version(record.version)
+    }
+
+    /// The key of a request, or of the entry as it is, that belongs to one of the certificates.
+    fn key_in_store(&self, name: &EntryName, inputs: &[Input]) -> Result<KeySource, Error> {
+        let public_keys = import::public_keys(inputs)?;
+        let mut files = self.files_of(name)?;
+        // Requests first: what is to be renewed has both.
+        files.sort_by_key(|file| !file.pending);
+        let mut fault = None;
+        for file in files {
+            match self.key_of(file) {
+                Ok(source) if public_keys.iter().any(|key| key == source.key.public_key()) => {
+                    return Ok(source);
+                }
+                Ok(_) => {}
+                Err(error) => fault = fault.or(Some(error)),
+            }
+        }
+        Err(fault.unwrap_or_else(|| Error::NoPendingKey(name.to_string())))
+    }
+
+    fn key_of(&self, file: EntryFile) -> Result<KeySource, Error> {
+        let file_name = file.to_string();
+        let record = self.get(&file_name)?;
+        let entry = self.sealer.read(&file_name, &record.bytes)?;
+        Ok(KeySource {
+            key: self.unseal_key(&entry)?,
+            exportable: entry.header.exportable,
+            request: file.pending.then_some(file),
+        })
+    }
+
+    /// The request that waits in `file`, if it is authentic and asks for just that.
+    fn same_request(
+        &self,
+        file: &EntryFile,
+        wanted: &CsrRequest,
+        hosts: &[String],
+    ) -> Result<Option<(EntrySummary, String)>, Error> {
+        let file_name = file.to_string();
+        let Some(record) = self.storage.get(&file_name)? else {
+            return Ok(None);
+        };
+        let Ok(summary) = self.verify_file(&file_name) else {
+            return Ok(None);
+        };
+        let entry = self.sealer.read(&file_name, &record.bytes)?;
+        let Content::Request(der) = entry.header.content else {
+            return Ok(None);
+        };
+        let same = summary.names == hosts
+            && summary.key_type == wanted.key_type
+            && summary.exportable == wanted.exportable;
+        Ok(same.then(|| (summary, pem::encode(REQUEST_LABEL, der))))
+    }
+
+    /// The files that the entry `name` has, requests among them.
+    fn files_of(&self, name: &EntryName) -> Result<Vec<EntryFile>, Error> {
+        let mut files = Vec::new();
+        for family in [KeyFamily::Ecdsa, KeyFamily::Ed25519, KeyFamily::Rsa] {
+            for pending in [false, true] {
+                let file = EntryFile::new(name, family, pending);
+                match self.storage.get(&file.to_string()) {
+                    Ok(None) => {}
+                    // One that cannot be read is there, too.
+                    Ok(Some(_)) | Err(_) => files.push(file),
+                }
+            }
+        }
+        Ok(files)
+    }
+
+    // === Remarks and notes ===
+
+    /// Twins of other families that expire before the certificate that was just imported.
+    fn remark_on_twins(&self, name: &EntryName, entry: &EntrySummary, remarks: &mut Vec<String>) {
+        let Some(certificate) = &entry.certificate else {
+            return;
+        };
+        for family in [KeyFamily::Ecdsa, KeyFamily::Ed25519, KeyFamily::Rsa] {
+            let file = EntryFile::new(name, family, false).to_string();
+            if family == entry.key_type.family() {
+                continue;
+            }
+            let twin = self.summary(file).ok().and_then(|twin| twin.certificate);
+            if let Some(twin) = twin.filter(|twin| twin.not_after < certificate.not_after) {
+                remarks.push(format!(
+                    "the entry's certificate with an {family} key stays, and expires on {}: renew it too, or delete it",
+                    date(twin.not_after)
+                ));
+            }
+        }
+    }
+
+    fn now(&self) -> SystemTime {
+        self.sealer.environment.clock.now()
+    }
+
+    fn seen(&self, file: &str) -> Seen {
+        self.ledger.lock().get(file).copied().unwrap_or_default()
+    }
+
+    fn note_version(&self, file: &str, version: u64) {
+        let mut ledger = self.ledger.lock();
+        let seen = ledger.entry(file.to_owned()).or_default();
+        seen.version = seen.version.max(version);
+    }
+}
+
+/// What became of a file.
+pub(crate) enum Change {
+    /// It is what is served.
+    Same,
+    /// It was opened, and this is its content.
+    Opened(Opened, Version),
+}
+
+impl From<EntryFile> for Deleted {
+    fn from(file: EntryFile) -> Self {
+        Self {
+            file: file.to_string(),
+            family: file.family,
+            pending: file.pending,
+        }
+    }
+}
+
+fn remark_on_name(entry: &EntrySummary, remarks: &mut Vec<String>) {
+    if !entry.names.contains(&entry.name) {
+        remarks.push(format!(
+            "the entry is called {}, and its certificate is for {}",
+            entry.name,
+            entry.names.join(", ")
+        ));
+    }
+}
+
+fn remark_on_dates(entry: &EntrySummary, now: SystemTime, remarks: &mut Vec<String>) {
+    let Some(certificate) = &entry.certificate else {
+        return;
+    };
+    if certificate.not_after < now {
+        let expired = date(certificate.not_after);
+        remarks.push(format!(
+            "{}: its certificate expired on {expired}: renew it",
+            entry.file
+        ));
+    } else if now < certificate.not_before {
+        let begins = date(certificate.not_before);
+        remarks.push(format!(
+            "{}: its certificate is not valid before {begins}",
+            entry.file
+        ));
+    }
+}
+
+const REQUEST_LABEL: &str = "CERTIFICATE REQUEST";
