@@ -5,10 +5,15 @@ use std::time::{Duration, SystemTime};
 use kms::Environment;
 use rcgen::{
     BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
-    KeyUsagePurpose, SerialNumber,
+    KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PKCS_ECDSA_P384_SHA384, PKCS_ED25519, PKCS_RSA_SHA256,
+    PublicKeyData, SerialNumber, SignatureAlgorithm,
 };
+use x509_parser::prelude::FromDer;
+use x509_parser::public_key::PublicKey;
+use x509_parser::x509::SubjectPublicKeyInfo;
 use zeroize::Zeroizing;
 
+use crate::entry::{requested_key, requested_names};
 use crate::error::Error;
 use crate::key_type::KeyType;
 use crate::pem;
@@ -74,7 +79,31 @@ impl TestCa {
     ) -> Result<(String, PrivateKey), Error> {
         let names: Vec<_> = names.iter().map(|name| (*name).to_owned()).collect();
         let key = generate(key_type)?;
-        let mut params = params(&hosts(&names)?)?;
+        let certificate = self.certificate(&hosts(&names)?, &*key, (not_before, not_after))?;
+        let key = PrivateKey::from_der(key.serialized_der(), Encoding::Pkcs8)?;
+        Ok((certificate, key))
+    }
+
+    /// The certificate in PEM that a request (PKCS#10, in PEM) asks for, valid for 90 days from
+    /// yesterday.
+    ///
+    /// # Errors
+    /// What is wrong with the request; [`Error::Crypto`].
+    pub fn sign(&self, request: &str) -> Result<String, Error> {
+        let der = pem::request("the request", request)?;
+        let key = RequestedKey::read(&requested_key(&der)?)?;
+        let now = self.environment.clock.now();
+        self.certificate(&requested_names(&der)?, &key, (now - DAY, now + 89 * DAY))
+    }
+
+    /// A server's certificate for names that have been checked.
+    fn certificate(
+        &self,
+        names: &[String],
+        key: &impl PublicKeyData,
+        (not_before, not_after): (SystemTime, SystemTime),
+    ) -> Result<String, Error> {
+        let mut params = params(names)?;
         params.distinguished_name = common_name(&names[0]);
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
@@ -82,9 +111,42 @@ impl TestCa {
         params.serial_number = Some(serial(&self.environment));
         set_validity(&mut params, not_before, not_after);
         let issuer = Issuer::from_params(&self.params, &*self.key);
-        let certificate = params.signed_by(&*key, &issuer).map_err(|_| SIGN)?;
-        let key = PrivateKey::from_der(key.serialized_der(), Encoding::Pkcs8)?;
-        Ok((pem::encode("CERTIFICATE", certificate.der()), key))
+        let certificate = params.signed_by(key, &issuer).map_err(|_| SIGN)?;
+        Ok(pem::encode("CERTIFICATE", certificate.der()))
+    }
+}
+
+/// The public key in a request.
+struct RequestedKey {
+    bits: Vec<u8>,
+    algorithm: &'static SignatureAlgorithm,
+}
+
+impl RequestedKey {
+    /// From a SubjectPublicKeyInfo in DER.
+    fn read(der: &[u8]) -> Result<Self, Error> {
+        let unsupported = || Error::UnsupportedKey("the key in the request".to_owned());
+        let (_, info) = SubjectPublicKeyInfo::from_der(der).map_err(|_| unsupported())?;
+        let algorithm = match info.parsed() {
+            Ok(PublicKey::RSA(_)) => &PKCS_RSA_SHA256,
+            Ok(PublicKey::EC(point)) if point.key_size() == 256 => &PKCS_ECDSA_P256_SHA256,
+            Ok(PublicKey::EC(point)) if point.key_size() == 384 => &PKCS_ECDSA_P384_SHA384,
+            // Ed25519 is the one that the parser does not know.
+            Ok(PublicKey::Unknown(bits)) if bits.len() == 32 => &PKCS_ED25519,
+            _ => return Err(unsupported()),
+        };
+        let bits = info.subject_public_key.data.to_vec();
+        Ok(Self { bits, algorithm })
+    }
+}
+
+impl PublicKeyData for RequestedKey {
+    fn der_bytes(&self) -> &[u8] {
+        &self.bits
+    }
+
+    fn algorithm(&self) -> &'static SignatureAlgorithm {
+        self.algorithm
     }
 }
 

@@ -11,7 +11,7 @@ use crate::private_key::Encoding;
 pub enum Error {
     // === What a user hands in ===
     /// The text cannot be an entry's name.
-    #[error("`{name}` cannot be the name of an entry: {why}")]
+    #[error("`{name}` cannot be a name in the store: {why}")]
     InvalidName {
         /// What was given.
         name: String,
@@ -173,6 +173,9 @@ pub enum Error {
     /// It is no sealed entry.
     #[error("it is no sealed entry, and does not belong here: move it away")]
     NotAnEntry,
+    /// It is no trust store.
+    #[error("it is no trust store, and does not belong here: move it away")]
+    NotATrustStore,
     /// A later program wrote it.
     #[error("it was written by a later version of this program ({0}): update this one")]
     LaterFormat(String),

@@ -36,6 +36,7 @@ use std::time::{Duration, SystemTime};
 use kms::aead::{NONCE_LEN, TAG_LEN};
 use uuid::Uuid;
 
+use crate::bytes::{CUT, Reader, push_long, push_short};
 use crate::error::Error;
 use crate::import::{MAX_CHAIN, MAX_CHAIN_BYTES};
 use crate::key_type::KeyType;
@@ -138,13 +139,13 @@ pub(crate) fn assemble(
 /// # Errors
 /// [`Error::NotAnEntry`], [`Error::LaterFormat`], [`Error::Malformed`].
 pub(crate) fn parse(bytes: &[u8]) -> Result<SealedEntry<'_>, Error> {
-    let mut reader = Reader(bytes);
+    let mut reader = Reader::new(bytes);
     let header = parse_header(&mut reader)?;
-    let clear = &bytes[..bytes.len() - reader.0.len()];
+    let clear = &bytes[..bytes.len() - reader.rest().len()];
     let wrapped_len = u16::from_be_bytes(*reader.array()?);
     let wrapped = reader.take(wrapped_len.into())?;
     let nonce = reader.array()?;
-    let (ciphertext, tag) = reader.0.split_last_chunk().ok_or(CUT)?;
+    let (ciphertext, tag) = reader.rest().split_last_chunk().ok_or(CUT)?;
     if ciphertext.is_empty() {
         return Err(CUT);
     }
@@ -203,7 +204,7 @@ fn parse_magic(reader: &mut Reader<'_>) -> Result<(), Error> {
 
 fn parse_content<'a>(reader: &mut Reader<'a>) -> Result<Content<'a>, Error> {
     match reader.byte()? {
-        0 => reader.long().map(Content::Request),
+        0 => reader.long(MAX_CHAIN_BYTES).map(Content::Request),
         1 => parse_chain(reader).map(Content::Chain),
         _ => Err(Error::LaterFormat("it has unknown content".to_owned())),
     }
@@ -214,7 +215,7 @@ fn parse_chain<'a>(reader: &mut Reader<'a>) -> Result<Vec<&'a [u8]>, Error> {
     if !(1..=MAX_CHAIN).contains(&count) {
         return Err(Error::Malformed("it has too many certificates, or none"));
     }
-    (0..count).map(|_| reader.long()).collect()
+    (0..count).map(|_| reader.long(MAX_CHAIN_BYTES)).collect()
 }
 
 fn key_type_number(key_type: KeyType) -> u8 {
@@ -245,59 +246,12 @@ fn time(seconds: u64) -> Result<SystemTime, Error> {
     time.ok_or(Error::Malformed("its time is out of range"))
 }
 
-fn push_short(out: &mut Vec<u8>, text: &str) {
-    out.push(u8::try_from(text.len()).expect("names and regions were checked to be short"));
-    out.extend_from_slice(text.as_bytes());
-}
-
-fn push_long(out: &mut Vec<u8>, blob: &[u8]) {
-    let len = u32::try_from(blob.len()).expect("certificates were checked to be short");
-    out.extend_from_slice(&len.to_be_bytes());
-    out.extend_from_slice(blob);
-}
-
-/// What is still to be read.
-struct Reader<'a>(&'a [u8]);
-
-impl<'a> Reader<'a> {
-    fn take(&mut self, len: usize) -> Result<&'a [u8], Error> {
-        let (taken, rest) = self.0.split_at_checked(len).ok_or(CUT)?;
-        self.0 = rest;
-        Ok(taken)
-    }
-
-    fn array<const N: usize>(&mut self) -> Result<&'a [u8; N], Error> {
-        let (taken, rest) = self.0.split_first_chunk().ok_or(CUT)?;
-        self.0 = rest;
-        Ok(taken)
-    }
-
-    fn byte(&mut self) -> Result<u8, Error> {
-        self.array::<1>().map(|[byte]| *byte)
-    }
-
-    fn short(&mut self) -> Result<&'a str, Error> {
-        let len = self.byte()?.into();
-        let text = str::from_utf8(self.take(len)?);
-        text.map_err(|_| Error::Malformed("a text in it is not UTF-8"))
-    }
-
-    fn long(&mut self) -> Result<&'a [u8], Error> {
-        let len = u32::from_be_bytes(*self.array()?);
-        match usize::try_from(len) {
-            Ok(len) if len <= MAX_CHAIN_BYTES => self.take(len),
-            _ => Err(Error::Malformed("a length in it is out of range")),
-        }
-    }
-}
-
 const MAGIC: &[u8; 8] = b"sealcert";
 const FORMAT: u16 = 1;
 /// Bytes in the salt.
 pub(crate) const SALT_LEN: usize = 32;
 /// The data key stands in the entry, wrapped by the KMS.
 const WRAPPED: u8 = 1;
-const CUT: Error = Error::Malformed("it is cut short");
 
 #[cfg(test)]
 mod tests {

@@ -20,8 +20,6 @@ pub(crate) struct Input {
 pub(crate) struct Checked {
     /// From the leaf up, without a root at its end.
     pub(crate) chain: Vec<Vec<u8>>,
-    /// What the leaf says.
-    pub(crate) leaf: CertificateInfo,
     /// What the user should know.
     pub(crate) remarks: Vec<String>,
 }
@@ -74,11 +72,7 @@ pub(crate) fn check(
         .map(|index| inputs[*index].der.clone())
         .collect();
     check_length(&chain)?;
-    Ok(Checked {
-        chain,
-        leaf: info,
-        remarks,
-    })
+    Ok(Checked { chain, remarks })
 }
 
 fn parse_all(inputs: &[Input]) -> Result<Vec<X509Certificate<'_>>, Error> {

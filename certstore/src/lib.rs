@@ -1,5 +1,6 @@
 //! The sealed certificate store: a certificate's life from import to the handshake that serves it.
 
+mod bytes;
 pub mod ca;
 mod certificate;
 mod certified;
@@ -19,6 +20,8 @@ mod store;
 mod table;
 #[cfg(test)]
 mod testing;
+pub mod trust;
+pub mod watch;
 
 pub use certificate::CertificateInfo;
 pub use entry::EntrySummary;
@@ -29,3 +32,4 @@ pub use private_key::{Encoding, PrivateKey};
 pub use served::ServedCertificate;
 pub use store::{CsrRequest, Deleted, Import, Imported, SealedStore, Verification};
 pub use table::{CertTable, ClientOffer};
+pub use watch::{Change, Watcher};

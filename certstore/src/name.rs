@@ -36,6 +36,18 @@ impl EntryName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// What the name of a file begins with, which says this name and no other.
+    pub(crate) fn file_stem(&self) -> String {
+        self.as_str().replace('*', "+").replace(':', ",")
+    }
+
+    /// The name whose files begin with `stem`; none where `stem` is not the one spelling of one.
+    pub(crate) fn from_file_stem(stem: &str) -> Option<Self> {
+        let name = Self::new(&stem.replace('+', "*").replace(',', ":")).ok()?;
+        // Not that with upper case, nor that with a bare `*`.
+        (name.file_stem() == stem).then_some(name)
+    }
 }
 
 impl fmt::Display for EntryName {
@@ -66,14 +78,11 @@ impl EntryFile {
     pub(crate) fn parse(file: &str) -> Option<Self> {
         let (stem, suffix) = file.split_at_checked(file.len().checked_sub(2)?)?;
         let (family, pending) = SUFFIXES.into_iter().find(|(text, ..)| *text == suffix)?.1;
-        let name = EntryName::new(&stem.replace('+', "*").replace(',', ":")).ok()?;
-        let parsed = Self {
-            name,
+        Some(Self {
+            name: EntryName::from_file_stem(stem)?,
             family,
             pending,
-        };
-        // Only one spelling is the entry's: not that with upper case, nor that with a bare `*`.
-        (parsed.to_string() == file).then_some(parsed)
+        })
     }
 }
 
@@ -82,8 +91,7 @@ impl fmt::Display for EntryFile {
         let kind = (self.family, self.pending);
         let suffix = SUFFIXES.into_iter().find(|(_, of)| *of == kind);
         let (suffix, _) = suffix.expect("every family has two suffixes");
-        let stem = self.name.as_str().replace('*', "+").replace(':', ",");
-        write!(f, "{stem}{suffix}")
+        write!(f, "{}{suffix}", self.name.file_stem())
     }
 }
 

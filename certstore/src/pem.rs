@@ -77,6 +77,16 @@ pub fn certificates(source: &str, text: &str) -> Result<Vec<Vec<u8>>, Error> {
     Ok(found)
 }
 
+/// The request for a certificate in `text`, in DER.
+pub(crate) fn request(source: &str, text: &str) -> Result<Vec<u8>, Error> {
+    let blocks = blocks(source, text.as_bytes())?;
+    let request = blocks
+        .iter()
+        .find(|block| block.label.ends_with("CERTIFICATE REQUEST"));
+    let request = request.ok_or_else(|| nothing(source, text.as_bytes()))?;
+    Ok(request.decode(source)?.to_vec())
+}
+
 /// `der` as a PEM block of that label. Not for private keys.
 pub fn encode(label: &str, der: &[u8]) -> String {
     let text = Base64::encode_string(der);
@@ -282,3 +292,219 @@ fn nothing(source: &str, text: &[u8]) -> Error {
 const UNENDED: &str = "its END line is missing: the text is cut, or two files ran together";
 const LEGACY: &str = "openssl pkcs8 -topk8 -in FILE -out key.pem";
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::key_type::KeyType;
+    use crate::testing::OpenSsl;
+
+    fn key(source: &str, text: &[u8]) -> Result<PrivateKey, Error> {
+        match read(source, text)?.key {
+            Some(PemKey::Plain(key)) => Ok(key),
+            Some(PemKey::Encrypted(key)) => key.decrypt(b"secret"),
+            None => panic!("{source} has no key"),
+        }
+    }
+
+    /// Makes `key.pem`, and the same key in every form that openssl writes.
+    fn every_form(openssl: &OpenSsl, genpkey: &str) -> Vec<(&'static str, Vec<u8>)> {
+        openssl.run(&format!("genpkey {genpkey} -out key.pem"));
+        let mut forms = vec![
+            ("pkcs8", openssl.read("key.pem")),
+            (
+                "aes-256",
+                openssl.run("pkcs8 -topk8 -in key.pem -passout pass:secret"),
+            ),
+            (
+                "aes-128",
+                openssl.run("pkcs8 -topk8 -v2 aes128 -in key.pem -passout pass:secret"),
+            ),
+            (
+                "scrypt",
+                openssl.run("pkcs8 -topk8 -scrypt -in key.pem -passout pass:secret"),
+            ),
+        ];
+        if !genpkey.contains("ed25519") {
+            forms.push(("traditional", openssl.run("pkey -traditional -in key.pem")));
+        }
+        forms
+    }
+
+    #[test]
+    fn every_form_of_every_kind_becomes_the_same_key() {
+        let openssl = OpenSsl::new();
+        for (arguments, key_type) in [
+            (
+                "-algorithm ec -pkeyopt ec_paramgen_curve:P-256",
+                KeyType::EcdsaP256,
+            ),
+            (
+                "-algorithm ec -pkeyopt ec_paramgen_curve:P-384",
+                KeyType::EcdsaP384,
+            ),
+            ("-algorithm ed25519", KeyType::Ed25519),
+            (
+                "-algorithm rsa -pkeyopt rsa_keygen_bits:2048",
+                KeyType::Rsa2048,
+            ),
+            (
+                "-algorithm rsa -pkeyopt rsa_keygen_bits:3072",
+                KeyType::Rsa3072,
+            ),
+        ] {
+            let forms = every_form(&openssl, arguments);
+            let expected = key("key.pem", &forms[0].1).unwrap();
+            assert_eq!(expected.key_type(), key_type);
+            assert_eq!(
+                expected.public_key(),
+                openssl.run("pkey -in key.pem -pubout -outform DER")
+            );
+            for (form, text) in &forms {
+                assert_eq!(
+                    key(form, text).unwrap().expose_pkcs8(),
+                    expected.expose_pkcs8(),
+                    "{form}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn keys_that_are_not_taken_say_why() {
+        let openssl = OpenSsl::new();
+        for (arguments, why) in [
+            ("-algorithm ec -pkeyopt ec_paramgen_curve:P-521", "P-521"),
+            (
+                "-algorithm ec -pkeyopt ec_paramgen_curve:secp256k1",
+                "1.3.132.0.10",
+            ),
+            (
+                "-algorithm rsa -pkeyopt rsa_keygen_bits:1024",
+                "less than 2048",
+            ),
+            ("-algorithm rsa -pkeyopt rsa_keygen_bits:2560", "2560 bits"),
+            ("-algorithm rsa-pss -pkeyopt rsa_keygen_bits:2048", "PSS"),
+            ("-algorithm x25519", "1.3.101.110"),
+        ] {
+            let error = key("key.pem", &openssl.run(&format!("genpkey {arguments}")))
+                .err()
+                .unwrap();
+            assert!(
+                matches!(&error, Error::UnsupportedKey(text) if text.contains(why)),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_wrong_passphrase_is_told_from_an_outdated_encryption() {
+        let openssl = OpenSsl::new();
+        openssl.run("genpkey -algorithm ed25519 -out key.pem");
+        let wrong = openssl.run("pkcs8 -topk8 -in key.pem -passout pass:other");
+        assert!(matches!(key("k", &wrong), Err(Error::WrongPassphrase(_))));
+        let outdated = openssl.run("pkcs8 -topk8 -v2 des3 -in key.pem -passout pass:secret");
+        assert!(matches!(
+            key("k", &outdated),
+            Err(Error::UnsupportedEncryption(_))
+        ));
+        let legacy = b"-----BEGIN RSA PRIVATE KEY-----\r\nProc-Type: 4,ENCRYPTED\r\nDEK-Info: AES-256-CBC,00\r\n\r\nAAAA\r\n-----END RSA PRIVATE KEY-----\r\n";
+        let error = key("old.pem", legacy).err().unwrap().to_string();
+        assert!(
+            error.starts_with("old.pem:1:") && error.contains("openssl pkcs8 -topk8"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn certificates_and_key_are_told_apart_in_any_order() {
+        let openssl = OpenSsl::new();
+        openssl.run("req -x509 -newkey ed25519 -nodes -subj /CN=a -keyout key.pem -out plain.pem");
+        openssl.run("x509 -in plain.pem -text -out cert.pem");
+        let (certificate, key) = (openssl.text("cert.pem"), openssl.text("key.pem"));
+        assert!(
+            certificate.starts_with("Certificate:"),
+            "with the text that openssl puts before"
+        );
+        for text in [
+            format!("{certificate}{key}"),
+            format!("\u{feff}{key}{certificate}").replace('\n', "\r\n"),
+        ] {
+            let found = read("both.pem", text.as_bytes()).unwrap();
+            assert!(certificate.ends_with(&found.certificates) && found.key.is_some());
+        }
+        let twice = format!("{key}{key}");
+        assert!(matches!(
+            read("twice.pem", twice.as_bytes()),
+            Err(Error::SeveralKeys(_))
+        ));
+        assert!(matches!(
+            certificates("chain.pem", &key),
+            Err(Error::UnexpectedKey(_))
+        ));
+        let der = openssl.run("x509 -in cert.pem -outform DER");
+        assert!(matches!(read("cert.der", &der), Err(Error::NotPem(_))));
+        assert!(matches!(
+            read("empty.pem", b""),
+            Err(Error::NothingInPem(_))
+        ));
+    }
+
+    #[test]
+    fn malformed_blocks_are_named_by_their_line() {
+        for (text, expected) in [
+            (
+                "x\n-----BEGIN CERTIFICATE-----\nAAAA\n",
+                "f:2: the PEM block `CERTIFICATE`",
+            ),
+            (
+                "-----BEGIN CERTIFICATE-----\nAAAA\n-----BEGIN A-----\n",
+                "END line is missing",
+            ),
+            (
+                "-----BEGIN CERTIFICATE-----\nAAAA\n-----END A-----\n",
+                "END line is missing",
+            ),
+            (
+                "-----BEGIN CERTIFICATE-----\nA*AA\n-----END CERTIFICATE-----",
+                "not base64",
+            ),
+            (
+                "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----",
+                "not base64",
+            ),
+            (
+                "-----BEGIN PKCS7-----\nAAAA\n-----END PKCS7-----",
+                "openssl pkcs7",
+            ),
+            (
+                "-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END OPENSSH PRIVATE KEY-----",
+                "ssh-keygen",
+            ),
+        ] {
+            let error = read("f", text.as_bytes()).err().unwrap().to_string();
+            assert!(error.contains(expected), "{error}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_encoded_is_decoded(der in proptest::collection::vec(any::<u8>(), 1..300)) {
+            let text = encode("CERTIFICATE", &der) + &encode("CERTIFICATE", b"other");
+            prop_assert_eq!(certificates("f", &text).unwrap(), [der, b"other".to_vec()]);
+        }
+
+        #[test]
+        fn arbitrary_text_never_panics(
+            pieces in proptest::collection::vec(prop_oneof![
+                Just("-----BEGIN CERTIFICATE-----"), Just("-----END CERTIFICATE-----"), Just("-----BEGIN PRIVATE KEY-----"),
+                Just("-----END PRIVATE KEY-----"), Just("-----BEGIN -----"), Just("-----"), Just("\n"), Just("AAAA"), Just("Proc-Type: 4,ENCRYPTED"),
+            ], 0..20),
+            bytes in proptest::collection::vec(any::<u8>(), 0..20),
+        ) {
+            let _ = read("f", &[pieces.concat().as_bytes(), &bytes].concat());
+        }
+    }
+}

@@ -7,6 +7,7 @@ use std::time::SystemTime;
 use rustls::sign::CertifiedKey;
 
 use crate::key_type::KeyType;
+use crate::name::{EntryFile, EntryName};
 
 /// An opened entry of the store: chain, signing key, and what is said of them.
 pub struct ServedCertificate {
@@ -32,6 +33,12 @@ pub struct ServedCertificate {
 }
 
 impl ServedCertificate {
+    /// The file in the store's directory that it stands in.
+    pub(crate) fn file(&self) -> Option<String> {
+        let name = EntryName::new(&self.entry).ok()?;
+        Some(EntryFile::new(&name, self.key_type.family(), false).to_string())
+    }
+
     /// Whether the certificate is valid at `now`.
     pub fn is_valid_at(&self, now: SystemTime) -> bool {
         self.not_before <= now && now <= self.not_after

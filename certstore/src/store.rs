@@ -1,6 +1,6 @@
 //! The sealed store: entries in, summaries and opened certificates out.
 
-mod parallel;
+pub(crate) mod parallel;
 #[cfg(test)]
 mod tests;
 
@@ -300,37 +300,35 @@ impl SealedStore {
 
     // === What the watcher needs ===
 
-    /// Opens `file` unless its content is that which is served; none where there is no file.
-    pub(crate) fn open_changed(&self, file: &str) -> Result<Option<Change>, Error> {
+    /// Opens `file`, unless its content is that which is served.
+    pub(crate) fn open_changed(&self, file: &str) -> Result<FileState, Error> {
         let Some(record) = self.storage.get(file)? else {
-            self.note_served(file, None);
-            return Ok(None);
+            return Ok(FileState::Gone);
         };
         if self.seen(file).served == Some(record.version) {
-            return Ok(Some(Change::Same));
+            return Ok(FileState::Same);
         }
         let opened = self.open(file, &record.bytes)?;
-        Ok(Some(Change::Opened(opened, record.version)))
+        Ok(FileState::Opened(opened, record.version))
     }
 
     /// Remembers which content of `file` is served, so that it is not opened again.
     pub(crate) fn note_served(&self, file: &str, content: Option<Version>) {
-        match content {
-            Some(content) => {
-                self.ledger
-                    .lock()
-                    .entry(file.to_owned())
-                    .or_default()
-                    .served = Some(content)
-            }
-            None => {
-                if let Some(seen) = self.ledger.lock().get_mut(file) {
-                    seen.served = None;
-                }
+        let mut ledger = self.ledger.lock();
+        match (ledger.get_mut(file), content) {
+            (Some(seen), content) => seen.served = content,
+            (None, None) => {}
+            (None, Some(_)) => {
+                let seen = Seen {
+                    version: 0,
+                    served: content,
+                };
+                ledger.insert(file.to_owned(), seen);
             }
         }
     }
 
+    /// The names of all files.
     pub(crate) fn files(&self) -> Result<Vec<String>, Error> {
         Ok(self.storage.list()?)
     }
@@ -562,7 +560,9 @@ impl SealedStore {
 }
 
 /// What became of a file.
-pub(crate) enum Change {
+pub(crate) enum FileState {
+    /// It is not there.
+    Gone,
     /// It is what is served.
     Same,
     /// It was opened, and this is its content.
