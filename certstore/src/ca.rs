@@ -164,3 +164,33 @@ fn serial(environment: &Environment) -> SerialNumber {
 
 const DAY: Duration = Duration::from_secs(24 * 3600);
 const SIGN: Error = Error::Crypto("sign a certificate");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::OpenSsl;
+
+    #[test]
+    fn openssl_trusts_what_it_issues() {
+        let ca = TestCa::new(&Environment::system()).unwrap();
+        let openssl = OpenSsl::new();
+        openssl.write("ca.pem", ca.pem());
+        let (chain, _) = ca.issue(&["localhost", "127.0.0.1"]).unwrap();
+        openssl.write("leaf.pem", &chain);
+        openssl.run("verify -x509_strict -purpose sslserver -verify_hostname localhost -CAfile ca.pem leaf.pem");
+        openssl.run(
+            "verify -x509_strict -purpose sslserver -verify_ip 127.0.0.1 -CAfile ca.pem leaf.pem",
+        );
+    }
+
+    #[test]
+    fn requests_of_openssl_are_signed() {
+        let ca = TestCa::new(&Environment::system()).unwrap();
+        let openssl = OpenSsl::new();
+        openssl.run("req -newkey rsa:2048 -nodes -subj /CN=a -addext subjectAltName=DNS:a.example -keyout key.pem -out csr.pem");
+        openssl.write("ca.pem", ca.pem());
+        openssl.write("leaf.pem", &ca.sign(&openssl.text("csr.pem")).unwrap());
+        openssl.run("verify -x509_strict -verify_hostname a.example -CAfile ca.pem leaf.pem");
+        assert!(matches!(ca.sign("nothing"), Err(Error::NothingInPem(_))));
+    }
+}

@@ -286,3 +286,248 @@ const MAX_INPUTS: usize = 64;
 pub(crate) const MAX_CHAIN: usize = 10;
 /// TLS clients take 64 KiB of handshake messages.
 pub(crate) const MAX_CHAIN_BYTES: usize = 60_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::pem::PemKey;
+    use crate::private_key::PrivateKey;
+    use crate::testing::{DAY, OpenSsl};
+
+    /// A root, an intermediate and a leaf for `shop.example.com`, made by openssl.
+    struct Pki(OpenSsl);
+
+    impl Pki {
+        fn new() -> Self {
+            let openssl = OpenSsl::new();
+            openssl.write(
+                "ca.ext",
+                "basicConstraints=critical,CA:true\nkeyUsage=keyCertSign\n",
+            );
+            openssl.run("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-384 -nodes -subj /CN=root -days 90 -keyout root.key -out root.pem");
+            let pki = Self(openssl);
+            pki.issue("middle", "root", "ca.ext", "");
+            pki.leaf(
+                "leaf",
+                "subjectAltName=DNS:Shop.Example.com,DNS:shop.example.com,IP:10.0.0.1",
+            );
+            pki
+        }
+
+        fn leaf(&self, name: &str, extensions: &str) {
+            self.0.write(&format!("{name}.ext"), extensions);
+            self.issue(name, "middle", &format!("{name}.ext"), "");
+        }
+
+        fn issue(&self, name: &str, issuer: &str, extensions: &str, more: &str) {
+            self.0.run(&format!(
+                "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN={name} -keyout {name}.key -out {name}.csr"
+            ));
+            self.0.run(&format!(
+                "x509 -req -in {name}.csr -CA {issuer}.pem -CAkey {issuer}.key -CAcreateserial -days 30 -extfile {extensions} -out {name}.pem {more}"
+            ));
+        }
+
+        fn key(&self, name: &str) -> PrivateKey {
+            let text = self.0.read(&format!("{name}.key"));
+            match pem::read("key", &text).unwrap().key {
+                Some(PemKey::Plain(key)) => key,
+                _ => panic!("{name} has a key in the clear"),
+            }
+        }
+
+        fn check_at(&self, key: &str, names: &[&str], now: SystemTime) -> Result<Checked, Error> {
+            let texts: Vec<_> = names
+                .iter()
+                .map(|name| self.0.text(&format!("{name}.pem")))
+                .collect();
+            let inputs = inputs(&[("chain.pem".to_owned(), texts.concat())]).unwrap();
+            let key = self.key(key);
+            check(&inputs, (key.key_type(), key.public_key()), now, false)
+        }
+
+        fn check(&self, names: &[&str]) -> Result<Checked, Error> {
+            self.check_at("leaf", names, SystemTime::now())
+        }
+
+        fn der(&self, name: &str) -> Vec<u8> {
+            self.0.run(&format!("x509 -in {name}.pem -outform DER"))
+        }
+    }
+
+    fn has(remarks: &[String], text: &str) -> bool {
+        remarks.iter().any(|remark| remark.contains(text))
+    }
+
+    #[test]
+    fn a_chain_is_put_in_order_and_its_root_left_out() {
+        let pki = Pki::new();
+        let expected = [pki.der("leaf"), pki.der("middle")];
+        let good = pki.check(&["leaf", "middle"]).unwrap();
+        assert_eq!(
+            (good.chain.as_slice(), good.remarks),
+            (&expected[..], Vec::new())
+        );
+        for order in [
+            ["root", "middle", "leaf"],
+            ["middle", "root", "leaf"],
+            ["leaf", "root", "middle"],
+        ] {
+            let checked = pki.check(&order).unwrap();
+            assert_eq!(checked.chain, expected);
+            assert!(
+                has(&checked.remarks, "put in order"),
+                "{:?}",
+                checked.remarks
+            );
+            assert!(has(&checked.remarks, "the root `CN=root` was left out"));
+        }
+    }
+
+    #[test]
+    fn what_is_missing_twice_or_astray_is_remarked_on() {
+        let pki = Pki::new();
+        pki.leaf("stray", "subjectAltName=DNS:stray.example");
+        let alone = pki.check(&["leaf"]).unwrap();
+        assert!(
+            has(&alone.remarks, "no intermediate certificate came with it"),
+            "{:?}",
+            alone.remarks
+        );
+        let messy = pki.check(&["leaf", "stray", "middle", "middle"]).unwrap();
+        assert_eq!(messy.chain, [pki.der("leaf"), pki.der("middle")]);
+        assert!(
+            has(&messy.remarks, "`CN=stray` is no part of the chain"),
+            "{:?}",
+            messy.remarks
+        );
+        assert!(has(&messy.remarks, "`CN=middle` was there twice"));
+    }
+
+    #[test]
+    fn an_issuer_of_the_same_name_that_did_not_sign_is_astray() {
+        let pki = Pki::new();
+        let real = pki.der("middle");
+        pki.0.run("x509 -in middle.pem -out real.pem");
+        pki.issue("middle", "root", "ca.ext", "");
+        let checked = pki.check(&["leaf", "middle", "real"]).unwrap();
+        assert_eq!(checked.chain, [pki.der("leaf"), real]);
+    }
+
+    #[test]
+    fn the_key_finds_its_certificate() {
+        let pki = Pki::new();
+        let error = pki
+            .check_at("root", &["leaf", "middle"], SystemTime::now())
+            .err()
+            .unwrap();
+        let text = error.to_string();
+        assert!(
+            text.contains("belongs to none of the certificates (CN=leaf; CN=middle)"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn times_are_judged_by_the_clock_that_is_handed_in() {
+        let pki = Pki::new();
+        let now = SystemTime::now();
+        let early = pki.check_at("leaf", &["leaf", "middle"], now - 2 * DAY);
+        assert!(matches!(early, Err(Error::NotYetValid { .. })));
+        let late = pki.check_at("leaf", &["leaf", "middle"], now + 31 * DAY);
+        assert!(matches!(late, Err(Error::Expired { .. })));
+        pki.issue("leaf", "middle", "leaf.ext", "-days 365");
+        let checked = pki
+            .check_at("leaf", &["leaf", "middle"], now + 31 * DAY)
+            .unwrap();
+        assert!(
+            has(&checked.remarks, "the issuer `CN=middle` expired on"),
+            "{:?}",
+            checked.remarks
+        );
+    }
+
+    #[test]
+    fn names_that_nobody_can_be_reached_by_are_refused() {
+        let pki = Pki::new();
+        for (extensions, why) in [
+            ("keyUsage=digitalSignature", "no subject alternative name"),
+            (
+                "subjectAltName=email:a@example.com",
+                "no subject alternative name",
+            ),
+            ("subjectAltName=DNS:a_b.example", "`a_b.example` is refused"),
+            (
+                "subjectAltName=DNS:ok.example,DNS:f*.example",
+                "`f*.example` is refused",
+            ),
+            // DNS:a.example with a NUL and more behind it.
+            (
+                "subjectAltName=DER:30:0f:82:0d:61:2e:65:78:61:6d:70:6c:65:00:2e:65:78",
+                "NUL",
+            ),
+            ("subjectAltName=DER:30:05:82:03:61:ff:62", "not ASCII"),
+            (
+                "subjectAltName=DER:30:05:87:03:01:02:03",
+                "neither 4 nor 16",
+            ),
+        ] {
+            pki.leaf("leaf", extensions);
+            let error = pki
+                .check(&["leaf", "middle"])
+                .err()
+                .expect(extensions)
+                .to_string();
+            assert!(error.contains(why), "{error}");
+            assert!(error.contains("certificate 1 of chain.pem"), "{error}");
+        }
+    }
+
+    #[test]
+    fn unusual_leaves_are_remarked_on() {
+        let pki = Pki::new();
+        for (extensions, remark) in [
+            (
+                "basicConstraints=CA:true",
+                "marked as a certificate authority",
+            ),
+            ("keyUsage=keyEncipherment", "lacks digitalSignature"),
+            ("extendedKeyUsage=clientAuth", "lacks serverAuth"),
+        ] {
+            pki.leaf(
+                "leaf",
+                &format!("subjectAltName=DNS:a.example\n{extensions}"),
+            );
+            let checked = pki.check(&["leaf", "middle"]).unwrap();
+            assert!(has(&checked.remarks, remark), "{:?}", checked.remarks);
+        }
+    }
+
+    #[test]
+    fn a_self_signed_certificate_is_a_chain_of_its_own() {
+        let pki = Pki::new();
+        pki.0.run("req -x509 -key leaf.key -subj /CN=self -addext subjectAltName=DNS:a.example -out self.pem");
+        let checked = pki.check(&["self"]).unwrap();
+        assert_eq!(checked.chain, [pki.der("self")]);
+        assert!(
+            has(&checked.remarks, "self-signed"),
+            "{:?}",
+            checked.remarks
+        );
+    }
+
+    #[test]
+    fn chains_have_a_bound() {
+        let pki = Pki::new();
+        let many = vec!["leaf"; MAX_INPUTS + 1];
+        assert!(matches!(pki.check(&many), Err(Error::ChainTooLong { .. })));
+        assert!(matches!(
+            check_length(&vec![Vec::new(); MAX_CHAIN + 1]),
+            Err(Error::ChainTooLong { .. })
+        ));
+        assert!(matches!(
+            check_length(&[vec![0; MAX_CHAIN_BYTES + 1]]),
+            Err(Error::ChainTooLong { .. })
+        ));
+    }
+}

@@ -2,6 +2,8 @@
 
 pub(crate) mod parallel;
 #[cfg(test)]
+mod residue;
+#[cfg(test)]
 mod tests;
 
 use std::collections::HashMap;

@@ -243,3 +243,134 @@ fn file_name(name: &EntryName) -> String {
 const MAGIC: &[u8; 8] = b"sealtrst";
 const FORMAT: u16 = 1;
 const SUFFIX: &str = ".t";
+
+#[cfg(test)]
+mod tests {
+    use kms::Environment;
+    use kms::storage::MemoryStorage;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::ca::TestCa;
+    use crate::testing::DAY;
+
+    struct Fixture {
+        storage: Arc<MemoryStorage>,
+        stores: TrustStores,
+        ca: TestCa,
+    }
+
+    fn fixture() -> Fixture {
+        let storage = Arc::new(MemoryStorage::new());
+        Fixture {
+            stores: TrustStores::new(storage.clone()),
+            storage,
+            ca: TestCa::new(&Environment::system()).unwrap(),
+        }
+    }
+
+    impl Fixture {
+        fn import(&self, name: &str, pem: &str) -> Result<(TrustStore, Vec<String>), Error> {
+            self.import_at(name, pem, SystemTime::now())
+        }
+
+        fn import_at(
+            &self,
+            name: &str,
+            pem: &str,
+            now: SystemTime,
+        ) -> Result<(TrustStore, Vec<String>), Error> {
+            self.stores
+                .import(name, &[("ca.pem".to_owned(), pem.to_owned())], now)
+        }
+    }
+
+    #[test]
+    fn what_is_imported_is_shown_used_and_deleted() {
+        let f = fixture();
+        let other = TestCa::new(&Environment::system()).unwrap();
+        let bundle = [f.ca.pem(), other.pem(), f.ca.pem()].concat();
+        let (imported, remarks) = f.import("Internal-CA", &bundle).unwrap();
+        assert_eq!(
+            (imported.name.as_str(), imported.certificates.len()),
+            ("internal-ca", 2)
+        );
+        assert_eq!(remarks, ["1 certificates were there twice"]);
+        assert_eq!(imported.certificates[0].subject, "CN=Sealgate test CA");
+        assert_eq!(f.stores.show("internal-ca").unwrap(), imported);
+        assert_eq!(f.stores.list().unwrap().remove(0).unwrap(), imported);
+        assert_eq!(f.stores.certificates("internal-ca").unwrap().len(), 2);
+        f.stores.delete("internal-ca").unwrap();
+        assert!(matches!(
+            f.stores.show("internal-ca"),
+            Err(Error::NoTrustStore(_))
+        ));
+        assert!(matches!(
+            f.stores.delete("internal-ca"),
+            Err(Error::NoTrustStore(_))
+        ));
+    }
+
+    #[test]
+    fn what_should_not_be_trusted_is_remarked_on() {
+        let f = fixture();
+        let (_, remarks) = f
+            .import_at("ca", f.ca.pem(), SystemTime::now() + 4000 * DAY)
+            .unwrap();
+        assert!(remarks[0].contains("expired on"), "{remarks:?}");
+        let (leaf, _) = f.ca.issue(&["a.example"]).unwrap();
+        let (_, remarks) = f.import("leaf", &leaf).unwrap();
+        assert!(
+            remarks[0].contains("not marked as a certificate authority"),
+            "{remarks:?}"
+        );
+    }
+
+    #[test]
+    fn what_is_no_certificate_is_refused_and_changes_nothing() {
+        let f = fixture();
+        f.import("ca", f.ca.pem()).unwrap();
+        let before = f.storage.get("ca.t").unwrap();
+        let garbage = crate::pem::encode("CERTIFICATE", b"garbage");
+        assert!(matches!(
+            f.import("ca", &garbage),
+            Err(Error::Certificate { .. })
+        ));
+        assert!(matches!(
+            f.import("../ca", f.ca.pem()),
+            Err(Error::InvalidName { .. })
+        ));
+        assert_eq!(f.storage.get("ca.t").unwrap(), before);
+    }
+
+    #[test]
+    fn a_record_that_was_renamed_or_changed_is_refused_by_name() {
+        let f = fixture();
+        f.import("ca", f.ca.pem()).unwrap();
+        let good = f.storage.get("ca.t").unwrap().unwrap().bytes;
+        f.storage.put("other.t", &good, Expected::Any).unwrap();
+        assert!(matches!(f.stores.show("other"), Err(Error::Renamed(name)) if name == "ca"));
+        let listed = f.stores.list().unwrap();
+        assert_eq!(listed[1].as_ref().unwrap_err().file, "other.t");
+        for at in 0..good.len() {
+            let mut changed = good.clone();
+            changed[at] ^= 1;
+            f.storage.put("ca.t", &changed, Expected::Any).unwrap();
+            assert!(f.stores.certificates("ca").is_err(), "byte {at}");
+            f.storage.put("ca.t", &good[..at], Expected::Any).unwrap();
+            assert!(f.stores.certificates("ca").is_err(), "cut at {at}");
+        }
+        f.import("ca", f.ca.pem()).unwrap();
+        assert!(f.stores.show("ca").is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let content = [&MAGIC[..], &[0, 1], &bytes].concat();
+            let sealed = [&content[..], &Sha256::digest(&content)].concat();
+            let _ = parse("a.t", &sealed);
+            let _ = parse("a.t", &bytes);
+        }
+    }
+}

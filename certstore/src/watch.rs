@@ -186,7 +186,7 @@ impl Publisher {
                 self.store.note_served(file, None);
             }
             FileState::Opened(Opened::Pending, content) => {
-                self.store.note_served(file, Some(content))
+                self.store.note_served(file, Some(content));
             }
             FileState::Opened(Opened::Served(certificate), content) => {
                 check_age(table, &certificate)?;
@@ -366,3 +366,6 @@ const BATCH: usize = 512;
 const QUIET: Duration = Duration::from_millis(20);
 const LONGEST: Duration = Duration::from_millis(250);
 const THREAD: &str = "certificate-watch";
+
+#[cfg(test)]
+mod tests;

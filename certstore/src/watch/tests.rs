@@ -1,0 +1,272 @@
+use std::fs;
+use std::sync::mpsc::{self, Receiver};
+
+use kms::storage::FileStorage;
+
+use super::*;
+use crate::key_type::{KeyFamily, KeyType};
+use crate::testing::{Fixture, import};
+
+const NAME: &str = "shop.example.com";
+const FILE: &str = "shop.example.com.e";
+
+/// A store in a directory, its table, and what the watcher says.
+struct Watched {
+    f: Fixture,
+    directory: tempfile::TempDir,
+    table: Arc<ArcSwap<CertTable>>,
+    changes: Receiver<Vec<String>>,
+    watcher: Watcher,
+}
+
+impl Watched {
+    fn new() -> Self {
+        Self::after(|_| {})
+    }
+
+    /// With something in the store that the table does not know.
+    fn after(prepare: impl FnOnce(&Fixture)) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let f = Fixture::on(Arc::new(FileStorage::new(directory.path())));
+        prepare(&f);
+        let table = Arc::new(ArcSwap::default());
+        let (said, changes) = mpsc::channel();
+        let tell = move |change: &Change| {
+            // Nobody listens any more at the end of a test.
+            let _ = said.send(words(change));
+        };
+        let watcher =
+            Watcher::start(f.store.clone(), table.clone(), directory.path(), tell).unwrap();
+        Self {
+            f,
+            directory,
+            table,
+            changes,
+            watcher,
+        }
+    }
+
+    fn path(&self, file: &str) -> PathBuf {
+        self.directory.path().join(file)
+    }
+
+    /// Waits until the watcher says so.
+    fn wait_for(&self, word: &str) {
+        loop {
+            let said = self.changes.recv_timeout(Duration::from_secs(20));
+            if said
+                .expect("the watcher says it")
+                .iter()
+                .any(|said| said == word)
+            {
+                return;
+            }
+        }
+    }
+
+    fn version(&self) -> Option<u64> {
+        let table = self.table.load();
+        table
+            .entry_of_family(NAME, KeyFamily::Ecdsa)
+            .map(|served| served.version)
+    }
+}
+
+fn words(change: &Change) -> Vec<String> {
+    let served = change
+        .served
+        .iter()
+        .map(|c| format!("served {} {}", c.entry, c.version));
+    let removed = change
+        .removed
+        .iter()
+        .map(|c| format!("removed {}", c.entry));
+    let broken = change
+        .broken
+        .iter()
+        .map(|broken| format!("broken {}", broken.file));
+    served.chain(removed).chain(broken).collect()
+}
+
+#[test]
+fn what_is_written_elsewhere_is_served() {
+    let w = Watched::new();
+    w.f.import(NAME, KeyType::EcdsaP256, 30);
+    w.wait_for("served shop.example.com 1");
+    w.f.import(NAME, KeyType::EcdsaP256, 30);
+    w.wait_for("served shop.example.com 2");
+    assert_eq!(w.version(), Some(2));
+    fs::remove_file(w.path(FILE)).unwrap();
+    w.wait_for("removed shop.example.com");
+    assert_eq!(w.version(), None);
+}
+
+#[test]
+fn what_was_written_before_the_watch_is_served() {
+    let w = Watched::after(|f| {
+        f.import(NAME, KeyType::EcdsaP256, 30);
+    });
+    w.wait_for("served shop.example.com 1");
+}
+
+#[test]
+fn a_refresh_returns_after_the_swap() {
+    let w = Watched::new();
+    for version in 1..20 {
+        let imported = w.f.import(NAME, KeyType::EcdsaP256, 30);
+        w.watcher.refresh(&[imported.entry.file]);
+        assert_eq!(w.version(), Some(version));
+    }
+    let files: Vec<_> =
+        w.f.store
+            .delete(NAME, None)
+            .unwrap()
+            .into_iter()
+            .map(|deleted| deleted.file)
+            .collect();
+    w.watcher.refresh(&files);
+    assert_eq!(w.version(), None);
+    // Even if both come in one: a later entry of that name is a later one.
+    w.f.import(NAME, KeyType::EcdsaP256, 30);
+    w.watcher.refresh(&files);
+    assert_eq!(w.version(), Some(20));
+}
+
+#[test]
+fn what_was_refreshed_is_not_opened_again() {
+    let w = Watched::new();
+    let imported = w.f.import(NAME, KeyType::EcdsaP256, 30);
+    let file = [imported.entry.file];
+    w.watcher.refresh(&file);
+    assert!(w.watcher.refresh(&file).is_empty());
+    assert!(w.watcher.rescan().unwrap().is_empty());
+    assert_eq!(w.changes.try_iter().count(), 1);
+}
+
+#[test]
+fn a_broken_file_leaves_all_that_serves_alone() {
+    let w = Watched::new();
+    w.f.import(NAME, KeyType::EcdsaP256, 30);
+    w.wait_for("served shop.example.com 1");
+    let good = fs::read(w.path(FILE)).unwrap();
+    for broken in [&good[..good.len() - 1], b"", b"garbage"] {
+        fs::write(w.path(FILE), broken).unwrap();
+        w.wait_for("broken shop.example.com.e");
+        assert_eq!(w.version(), Some(1));
+    }
+    w.f.import("other.example.com", KeyType::EcdsaP256, 30);
+    w.wait_for("served other.example.com 1");
+    fs::copy(w.path(FILE), w.path("third.example.com.e")).unwrap();
+    w.wait_for("broken third.example.com.e");
+    fs::write(w.path(FILE), &good).unwrap();
+    w.f.import(NAME, KeyType::EcdsaP256, 30);
+    w.wait_for("served shop.example.com 2");
+}
+
+#[test]
+fn an_older_entry_does_not_come_back() {
+    let w = Watched::new();
+    w.f.import(NAME, KeyType::EcdsaP256, 30);
+    w.wait_for("served shop.example.com 1");
+    let old = fs::read(w.path(FILE)).unwrap();
+    w.f.import(NAME, KeyType::EcdsaP256, 30);
+    w.wait_for("served shop.example.com 2");
+    fs::write(w.path("new"), &old).unwrap();
+    fs::rename(w.path("new"), w.path(FILE)).unwrap();
+    w.wait_for("broken shop.example.com.e");
+    let change = w.watcher.refresh(&[FILE.to_owned()]);
+    assert!(matches!(
+        change.broken[0].reason,
+        Error::Older {
+            found: 1,
+            served: 2
+        }
+    ));
+    assert_eq!(w.version(), Some(2));
+}
+
+#[test]
+fn many_imports_make_few_tables() {
+    let w = Watched::new();
+    let mut files = Vec::new();
+    for number in 0..200 {
+        let name = format!("host{number}.example.com");
+        let issued = w.f.ca.issue(&[&name]).unwrap();
+        files.push(w.f.store.import(import(&name, issued)).unwrap().entry.file);
+    }
+    w.watcher.refresh(&files);
+    assert_eq!(w.table.load().iter().count(), files.len());
+    let said = w.changes.try_iter().count();
+    assert!(said < 100, "{said} tables");
+}
+
+#[test]
+fn a_directory_that_was_replaced_is_watched_again() {
+    let w = Watched::new();
+    w.f.import(NAME, KeyType::EcdsaP256, 30);
+    w.wait_for("served shop.example.com 1");
+    let directory = w.directory.path();
+    let aside = directory.with_extension("aside");
+    fs::rename(directory, &aside).unwrap();
+    fs::create_dir(directory).unwrap();
+    w.wait_for("removed shop.example.com");
+    w.f.import(NAME, KeyType::EcdsaP256, 30);
+    w.wait_for("served shop.example.com 2");
+    fs::remove_dir_all(aside).unwrap();
+}
+
+#[test]
+fn only_what_was_written_is_looked_at() {
+    use notify::event::{CreateKind, Flag, ModifyKind, RenameMode};
+    let (wake, woken) = sync_channel(1);
+    let inbox = Inbox::new(Path::new("/store"), wake);
+    let news = |kind, path: &str| {
+        inbox.handle(Ok(Event::new(kind).add_path(path.into())));
+        let news = inbox.take();
+        (
+            Vec::from_iter(news.files),
+            news.rescan,
+            woken.try_recv().is_ok(),
+        )
+    };
+    let renamed = EventKind::Modify(ModifyKind::Name(RenameMode::To));
+    let nothing = (vec![], false, false);
+    assert_eq!(
+        news(renamed, "/store/a.e"),
+        (vec!["a.e".to_owned()], false, true)
+    );
+    assert_eq!(
+        news(EventKind::Create(CreateKind::File), "/store/.tmp-1"),
+        nothing
+    );
+    assert_eq!(
+        news(
+            EventKind::Access(AccessKind::Open(AccessMode::Any)),
+            "/store/a.e"
+        ),
+        nothing
+    );
+    assert_eq!(
+        news(
+            EventKind::Access(AccessKind::Open(AccessMode::Any)),
+            "/store"
+        ),
+        nothing
+    );
+    assert_eq!(news(renamed, "/store"), (vec![], true, true));
+    for lost in [
+        Ok(Event::new(EventKind::Other).set_flag(Flag::Rescan)),
+        Err(notify::Error::generic("test")),
+    ] {
+        inbox.handle(lost);
+        assert!(inbox.take().rescan);
+    }
+}
+
+#[test]
+fn a_directory_that_is_not_there_cannot_be_watched() {
+    let f = Fixture::new();
+    let missing = Path::new("/nonexistent/store");
+    let refused = Watcher::start(f.store.clone(), Arc::default(), missing, |_| {});
+    assert!(matches!(refused, Err(Error::Watch { .. })));
+}
