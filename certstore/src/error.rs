@@ -271,3 +271,12 @@ pub struct BrokenEntry {
     /// What is wrong with it, and what to do.
     pub reason: Error,
 }
+
+impl BrokenEntry {
+    pub(crate) fn new(file: &str, reason: Error) -> Self {
+        Self {
+            file: file.to_owned(),
+            reason,
+        }
+    }
+}

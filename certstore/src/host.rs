@@ -35,6 +35,16 @@ pub(crate) fn address(bytes: &[u8]) -> Option<String> {
     v4.or(v6).ok().map(|address| address.to_string())
 }
 
+/// Whether one of `names`, which are a certificate's, is `host` or a wildcard for it.
+pub(crate) fn covers(names: &[String], host: &str) -> bool {
+    let above = host.split_once('.').map(|(_, domain)| domain);
+    names.iter().any(|name| match name.strip_prefix("*.") {
+        _ if name == host => true,
+        Some(domain) => above == Some(domain),
+        None => false,
+    })
+}
+
 fn is_label(label: &str) -> bool {
     let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     (1..=63).contains(&label.len())

@@ -100,10 +100,7 @@ fn find_leaf(
     let began = |index: &usize| pool[*index].validity().not_before.timestamp();
     let leaf = of_key.iter().copied().max_by_key(began);
     let leaf = leaf.ok_or_else(|| {
-        let subjects: Vec<_> = pool
-            .iter()
-            .map(|certificate| name(certificate.subject()))
-            .collect();
+        let subjects: Vec<_> = pool.iter().map(title).collect();
         Error::KeyMismatch {
             key_type,
             subjects: subjects.join("; "),
@@ -118,6 +115,17 @@ fn find_leaf(
         );
     }
     Ok(leaf)
+}
+
+/// What to call a certificate in a sentence: its subject, or its names where it has none.
+fn title(certificate: &X509Certificate<'_>) -> String {
+    let subject = name(certificate.subject());
+    let names = || {
+        certificate::names("", certificate)
+            .unwrap_or_default()
+            .join(", ")
+    };
+    if subject.is_empty() { names() } else { subject }
 }
 
 /// The way from the leaf up, as far as the pool knows it, without a root at its end.

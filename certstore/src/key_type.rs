@@ -72,6 +72,9 @@ impl KeyType {
 }
 
 impl KeyFamily {
+    /// Every family.
+    pub const ALL: [Self; 3] = [Self::Ecdsa, Self::Ed25519, Self::Rsa];
+
     /// Its name: `ecdsa`, `ed25519`, `rsa`.
     pub fn as_str(self) -> &'static str {
         match self {

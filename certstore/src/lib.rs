@@ -1,4 +1,35 @@
 //! The sealed certificate store: a certificate's life from import to the handshake that serves it.
+//!
+//! # The life of a sealed entry
+//!
+//! 1. **Import.** [`pem::read`] takes a user's files apart; a key becomes a [`PrivateKey`], PKCS#8 in
+//!    memory that is wiped. [`SealedStore::import`] finds the key's certificate, puts its chain in
+//!    order, and checks dates and names, before anything is written. Or the key is born here:
+//!    [`SealedStore::create_csr`] seals it and hands out a request.
+//! 2. **Seal.** The KMS gives a fresh data key, wrapped under its own key and bound to store, region
+//!    and entry. The private key is encrypted under the data key; everything else in the entry is its
+//!    additional data, byte for byte. Then the data key is wiped.
+//! 3. **Open.** [`SealedStore::open_all`] at a start, and the [`Watcher`] ever after, read a file,
+//!    check that it is what its name says and of this store and region, have the KMS unwrap the data
+//!    key, decrypt, and check that key and certificate belong together.
+//! 4. **Serve.** What comes of it, a [`ServedCertificate`], stands in a [`CertTable`], a value from
+//!    which each handshake takes the best one that its client understands. Of the private key only
+//!    the copy in use remains, inside the cryptographic library.
+//! 5. **Replace.** A changed file makes a new table, published whole. A broken one is reported by its
+//!    name and changes nothing; one that is older than what is served is refused.
+//!
+//! # What is on disk
+//!
+//! One record for each entry and family of keys; a request waits in a record of its own, beside the
+//! certificate that serves. `shop.example.com.e` is the entry `shop.example.com` with an ECDSA key,
+//! `+.example.com~r` a request for `*.example.com` with an RSA key. The formats are written down byte
+//! by byte in `format.rs` and [`trust`].
+//!
+//! # What this crate does not do
+//!
+//! It never writes a private key in the clear, nor hands one out. It does not judge whether clients
+//! will trust a certificate: it remarks on what they usually refuse. A directory that is rolled back
+//! as a whole while nothing runs is not noticed.
 
 mod bytes;
 pub mod ca;
@@ -21,12 +52,12 @@ mod table;
 #[cfg(test)]
 mod testing;
 pub mod trust;
-pub mod watch;
+mod watch;
 
 pub use certificate::CertificateInfo;
 pub use entry::EntrySummary;
 pub use error::{BrokenEntry, Error};
-pub use key_type::{KeyFamily, KeyType};
+pub use key_type::{KeyFamily, KeyType, UnknownKeyType};
 pub use name::EntryName;
 pub use private_key::{Encoding, PrivateKey};
 pub use served::ServedCertificate;

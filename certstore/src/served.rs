@@ -6,6 +6,7 @@ use std::time::SystemTime;
 
 use rustls::sign::CertifiedKey;
 
+use crate::host;
 use crate::key_type::KeyType;
 use crate::name::{EntryFile, EntryName};
 
@@ -47,11 +48,7 @@ impl ServedCertificate {
     /// Whether the certificate is for `host` (lower case, without port or trailing dot), by an exact
     /// name, an address, or a wildcard that stands for exactly one label.
     pub fn covers(&self, host: &str) -> bool {
-        let wildcard = host.split_once('.').map(|(_, domain)| domain);
-        self.names.iter().any(|name| match name.strip_prefix("*.") {
-            Some(domain) => wildcard == Some(domain),
-            None => name == host,
-        })
+        host::covers(&self.names, host)
     }
 }
 

@@ -20,6 +20,7 @@ use crate::certified::certify;
 use crate::entry::{self, EntrySummary};
 use crate::error::{BrokenEntry, Error};
 use crate::format::{Content, SealedEntry};
+use crate::host;
 use crate::import::{self, Input};
 use crate::key_type::{KeyFamily, KeyType};
 use crate::name::{EntryFile, EntryName};
@@ -154,14 +155,7 @@ impl SealedStore {
     pub fn import(&self, import: Import) -> Result<Imported, Error> {
         let name = EntryName::new(&import.name)?;
         let inputs = import::inputs(&import.chain_pem)?;
-        let source = match import.key {
-            Some(key) => KeySource {
-                key,
-                exportable: import.exportable,
-                request: None,
-            },
-            None => self.key_in_store(&name, &inputs)?,
-        };
+        let source = self.key_source(&name, &inputs, import.key, import.exportable)?;
         let key = (source.key.key_type(), source.key.public_key());
         let checked = import::check(&inputs, key, self.now(), import.allow_expired)?;
         let mut remarks = checked.remarks;
@@ -208,7 +202,24 @@ impl SealedStore {
     /// What the storage says.
     pub fn list(&self) -> Result<Vec<Result<EntrySummary, BrokenEntry>>, Error> {
         let files = self.storage.list()?;
-        Ok(files.into_iter().map(|file| self.summary(file)).collect())
+        Ok(parallel::map(&files, |file| self.summary(file), &|_, _| {}))
+    }
+
+    /// What the entry `name` has, one for each family of keys and for each request, as
+    /// [`list`](Self::list) says it.
+    ///
+    /// # Errors
+    /// [`Error::InvalidName`], [`Error::NoEntry`].
+    pub fn show(&self, name: &str) -> Result<Vec<Result<EntrySummary, BrokenEntry>>, Error> {
+        let name = EntryName::new(name)?;
+        let files = self.files_of(&name);
+        if files.is_empty() {
+            return Err(Error::NoEntry(name.to_string()));
+        }
+        Ok(files
+            .iter()
+            .map(|file| self.summary(&file.to_string()))
+            .collect())
     }
 
     /// Deletes the entry `name`, or its part with a key of that family, with requests that wait.
@@ -217,7 +228,7 @@ impl SealedStore {
     /// [`Error::NoEntry`], [`Error::NoEntryOfFamily`]; or what the storage says.
     pub fn delete(&self, name: &str, family: Option<KeyFamily>) -> Result<Vec<Deleted>, Error> {
         let name = EntryName::new(name)?;
-        let files = self.files_of(&name)?;
+        let files = self.files_of(&name);
         let none = files.is_empty();
         let chosen = |file: &EntryFile| family.is_none_or(|family| family == file.family);
         let deleted: Vec<_> = files
@@ -267,16 +278,11 @@ impl SealedStore {
     /// # Errors
     /// What is wrong with the file.
     pub fn open_file(&self, file: &str) -> Result<Option<ServedCertificate>, BrokenEntry> {
-        let opened = self
-            .get(file)
-            .and_then(|record| self.open(file, &record.bytes));
-        match opened {
+        let record = self.get(file);
+        match record.and_then(|record| self.open(file, &record.bytes)) {
             Ok(Opened::Served(certificate)) => Ok(Some(*certificate)),
             Ok(Opened::Pending) => Ok(None),
-            Err(reason) => Err(BrokenEntry {
-                file: file.to_owned(),
-                reason,
-            }),
+            Err(reason) => Err(BrokenEntry::new(file, reason)),
         }
     }
 
@@ -380,12 +386,12 @@ impl SealedStore {
         PrivateKey::from_der(&pkcs8, Encoding::Pkcs8)
     }
 
-    fn summary(&self, file: String) -> Result<EntrySummary, BrokenEntry> {
-        let summary = self.get(&file).and_then(|record| {
-            let entry = self.sealer.read(&file, &record.bytes)?;
-            EntrySummary::of(&file, &entry)
+    fn summary(&self, file: &str) -> Result<EntrySummary, BrokenEntry> {
+        let summary = self.get(file).and_then(|record| {
+            let entry = self.sealer.read(file, &record.bytes)?;
+            EntrySummary::of(file, &entry)
         });
-        summary.map_err(|reason| BrokenEntry { file, reason })
+        summary.map_err(|reason| BrokenEntry::new(file, reason))
     }
 
     fn get(&self, file: &str) -> Result<Record, Error> {
@@ -454,10 +460,28 @@ impl SealedStore {
         Expected::Version(record.version)
     }
 
+    /// The key that was handed in, or else one that the store has.
+    fn key_source(
+        &self,
+        name: &EntryName,
+        inputs: &[Input],
+        key: Option<PrivateKey>,
+        exportable: bool,
+    ) -> Result<KeySource, Error> {
+        let Some(key) = key else {
+            return self.key_in_store(name, inputs);
+        };
+        Ok(KeySource {
+            key,
+            exportable,
+            request: None,
+        })
+    }
+
     /// The key of a request, or of the entry as it is, that belongs to one of the certificates.
     fn key_in_store(&self, name: &EntryName, inputs: &[Input]) -> Result<KeySource, Error> {
         let public_keys = import::public_keys(inputs)?;
-        let mut files = self.files_of(name)?;
+        let mut files = self.files_of(name);
         // Requests first: what is to be renewed has both.
         files.sort_by_key(|file| !file.pending);
         let mut fault = None;
@@ -509,19 +533,12 @@ impl SealedStore {
     }
 
     /// The files that the entry `name` has, requests among them.
-    fn files_of(&self, name: &EntryName) -> Result<Vec<EntryFile>, Error> {
-        let mut files = Vec::new();
-        for family in [KeyFamily::Ecdsa, KeyFamily::Ed25519, KeyFamily::Rsa] {
-            for pending in [false, true] {
-                let file = EntryFile::new(name, family, pending);
-                match self.storage.get(&file.to_string()) {
-                    Ok(None) => {}
-                    // One that cannot be read is there, too.
-                    Ok(Some(_)) | Err(_) => files.push(file),
-                }
-            }
-        }
-        Ok(files)
+    fn files_of(&self, name: &EntryName) -> Vec<EntryFile> {
+        let both = |family| [false, true].map(|pending| EntryFile::new(name, family, pending));
+        let mut files: Vec<_> = KeyFamily::ALL.into_iter().flat_map(both).collect();
+        // One that cannot be read is there, too.
+        files.retain(|file| !matches!(self.storage.get(&file.to_string()), Ok(None)));
+        files
     }
 
     // === Remarks and notes ===
@@ -531,12 +548,12 @@ impl SealedStore {
         let Some(certificate) = &entry.certificate else {
             return;
         };
-        for family in [KeyFamily::Ecdsa, KeyFamily::Ed25519, KeyFamily::Rsa] {
+        for family in KeyFamily::ALL {
             let file = EntryFile::new(name, family, false).to_string();
             if family == entry.key_type.family() {
                 continue;
             }
-            let twin = self.summary(file).ok().and_then(|twin| twin.certificate);
+            let twin = self.summary(&file).ok().and_then(|twin| twin.certificate);
             if let Some(twin) = twin.filter(|twin| twin.not_after < certificate.not_after) {
                 remarks.push(format!(
                     "the entry's certificate with an {family} key stays, and expires on {}: renew it too, or delete it",
@@ -582,7 +599,7 @@ impl From<EntryFile> for Deleted {
 }
 
 fn remark_on_name(entry: &EntrySummary, remarks: &mut Vec<String>) {
-    if !entry.names.contains(&entry.name) {
+    if !host::covers(&entry.names, &entry.name) {
         remarks.push(format!(
             "the entry is called {}, and its certificate is for {}",
             entry.name,

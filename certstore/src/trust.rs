@@ -136,7 +136,7 @@ impl TrustStores {
         let record = self.storage.get(&file).map_err(Error::from);
         let record = record.and_then(|record| record.ok_or(Error::Missing));
         let listed = record.and_then(|record| summary(&file, &record.bytes));
-        listed.map_err(|reason| BrokenEntry { file, reason })
+        listed.map_err(|reason| BrokenEntry::new(&file, reason))
     }
 }
 

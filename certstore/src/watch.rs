@@ -5,7 +5,7 @@
 //! was in it nobody else reads, so that an older reading never overwrites a newer one.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::{Path, PathBuf, absolute};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread::{self, JoinHandle};
@@ -63,8 +63,13 @@ impl Watcher {
             turn: Mutex::new(()),
         });
         let (wake, woken) = sync_channel(1);
+        // Events have absolute paths, and the directory's own are told by theirs.
+        let directory = absolute(directory).map_err(|source| Error::Watch {
+            path: directory.to_owned(),
+            source: source.into(),
+        })?;
         let inbox = Arc::new(Inbox::new(directory, wake));
-        let notify = Arc::new(Mutex::new(watch(&inbox, directory)?));
+        let notify = Arc::new(Mutex::new(watch(&inbox)?));
         inbox.add(|news| news.rescan = true);
         let worker = Worker {
             publisher: publisher.clone(),
@@ -159,8 +164,7 @@ impl Publisher {
             let applied =
                 state.and_then(|state| self.apply_one(&mut table, file, state, &mut change));
             if let Err(reason) = applied {
-                let file = file.clone();
-                change.broken.push(BrokenEntry { file, reason });
+                change.broken.push(BrokenEntry::new(file, reason));
             }
         }
         if !change.served.is_empty() || !change.removed.is_empty() {
@@ -238,9 +242,9 @@ struct News {
 }
 
 impl Inbox {
-    fn new(directory: &Path, wake: SyncSender<()>) -> Self {
+    fn new(directory: PathBuf, wake: SyncSender<()>) -> Self {
         Self {
-            directory: directory.to_owned(),
+            directory,
             news: Mutex::default(),
             wake,
         }
@@ -295,16 +299,16 @@ fn is_read(event: &Event) -> bool {
     }
 }
 
-fn watch(inbox: &Arc<Inbox>, directory: &Path) -> Result<RecommendedWatcher, Error> {
+fn watch(inbox: &Arc<Inbox>) -> Result<RecommendedWatcher, Error> {
     let fail = |source| Error::Watch {
-        path: directory.to_owned(),
+        path: inbox.directory.clone(),
         source,
     };
-    let inbox = inbox.clone();
+    let events = inbox.clone();
     let mut watcher =
-        notify::recommended_watcher(move |event| inbox.handle(event)).map_err(fail)?;
+        notify::recommended_watcher(move |event| events.handle(event)).map_err(fail)?;
     watcher
-        .watch(directory, RecursiveMode::NonRecursive)
+        .watch(&inbox.directory, RecursiveMode::NonRecursive)
         .map_err(fail)?;
     Ok(watcher)
 }

@@ -78,7 +78,11 @@ fn data_key(f: &Fixture) -> Masked {
         .open_data_key(&Caller::Internal, &wrapped, &context)
         .unwrap();
     let wanted = [("data key", Masked::of(key.key().expose()))];
-    assert_eq!(found(&wanted), ["data key"], "while it is there, it is found");
+    assert_eq!(
+        found(&wanted),
+        ["data key"],
+        "while it is there, it is found"
+    );
     let [(_, masked)] = wanted;
     masked
 }
