@@ -189,7 +189,7 @@ pub enum Error {
     Tampered,
     /// It stands under another name than its own.
     #[error(
-        "it is the sealed entry `{0}` under another file name: it was renamed or copied; give it its own name back"
+        "it is `{0}` under another file name: it was renamed or copied; give it its own name back"
     )]
     Renamed(String),
     /// It is of another store.
@@ -203,7 +203,9 @@ pub enum Error {
         here: uuid::Uuid,
     },
     /// It is of another region.
-    #[error("it belongs to the region `{found}`, and this store is of `{here}`")]
+    #[error(
+        "it belongs to the region `{found}`, and this store is of `{here}`: import the certificate here"
+    )]
     ForeignRegion {
         /// The region that it says.
         found: String,
@@ -225,7 +227,7 @@ pub enum Error {
     EntryMismatch,
     /// It is older than what is served.
     #[error(
-        "it is older (version {found}) than the one that is served (version {served}), which stays"
+        "it is older (version {found}) than the one that is served (version {served}), which stays; to go back on purpose, delete the entry first"
     )]
     Older {
         /// Of the file.
@@ -264,7 +266,7 @@ pub enum Error {
 
 /// A file of the store that cannot be used, and why.
 #[derive(Debug, thiserror::Error)]
-#[error("{file}: {reason}")]
+#[error("{}: {reason}", file.escape_debug())]
 pub struct BrokenEntry {
     /// Its name in the store's directory.
     pub file: String,

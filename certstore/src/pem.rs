@@ -328,7 +328,14 @@ mod tests {
             ),
         ];
         if !genpkey.contains("ed25519") {
-            forms.push(("traditional", openssl.run("pkey -traditional -in key.pem")));
+            let traditional = openssl.run("pkey -traditional -in key.pem");
+            let parameters =
+                b"-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n";
+            forms.push((
+                "behind parameters",
+                [&parameters[..], &traditional].concat(),
+            ));
+            forms.push(("traditional", traditional));
         }
         forms
     }

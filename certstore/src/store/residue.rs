@@ -1,8 +1,10 @@
-//! What is left in memory once an entry is sealed and opened: nothing but the key in use.
+//! What is left once an entry is sealed and opened: in memory nothing but the key in use, on disk
+//! nothing of it.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 
+use kms::storage::FileStorage;
 use kms::{Caller, EncryptionContext, WrappedKey};
 use zeroize::Zeroizing;
 
@@ -141,4 +143,29 @@ fn a_request_leaves_no_key() {
     assert_eq!(found(&wanted), ["DER"]);
     drop(pkcs8);
     assert_eq!(found(&wanted), [""; 0]);
+}
+
+#[test]
+fn nothing_of_the_key_is_on_disk() {
+    let directory = tempfile::tempdir().unwrap();
+    let f = Fixture::on(Arc::new(FileStorage::new(directory.path())));
+    let (chain, key) = f.ca.issue(&[NAME]).unwrap();
+    let der = key.expose_pkcs8();
+    // The scalar stands behind the 36 bytes that are the same in every P-256 key.
+    let scalar = &der[36..68];
+    let reversed: Vec<_> = scalar.iter().rev().copied().collect();
+    let text = pem::encode("PRIVATE KEY", der);
+    let wanted = [
+        ("scalar", Masked::of(scalar)),
+        ("scalar, reversed", Masked::of(&reversed)),
+        ("PEM", Masked::of(&text.as_bytes()[80..140])),
+    ];
+    assert!(wanted[0].1.is_in(der) && wanted[2].1.is_in(text.as_bytes()));
+    f.store.import(import(NAME, (chain, key))).unwrap();
+    let files: Vec<_> = fs::read_dir(directory.path()).unwrap().collect();
+    assert_eq!(files.len(), 1);
+    for file in files {
+        let content = fs::read(file.unwrap().path()).unwrap();
+        assert!(wanted.iter().all(|(_, bytes)| !bytes.is_in(&content)));
+    }
 }

@@ -65,11 +65,14 @@ impl Watched {
     }
 
     fn version(&self) -> Option<u64> {
-        let table = self.table.load();
-        table
-            .entry_of_family(NAME, KeyFamily::Ecdsa)
-            .map(|served| served.version)
+        version(&self.table.load())
     }
+}
+
+/// Of the entry's certificate that is served.
+fn version(table: &CertTable) -> Option<u64> {
+    let served = table.entry_of_family(NAME, KeyFamily::Ecdsa);
+    served.map(|served| served.version)
 }
 
 fn words(change: &Change) -> Vec<String> {
@@ -198,6 +201,41 @@ fn many_imports_make_few_tables() {
     assert_eq!(w.table.load().iter().count(), files.len());
     let said = w.changes.try_iter().count();
     assert!(said < 100, "{said} tables");
+}
+
+/// Four writers, each of which waits for its own swap, and the watch, which sees all of it.
+#[test]
+fn an_older_reading_never_overwrites_a_newer() {
+    let w = Watched::new();
+    let (f, table, watcher) = (&w.f, &w.table, &w.watcher);
+    let write = || {
+        for _ in 0..25 {
+            let issued = f.ca.issue(&[NAME]).unwrap();
+            match f.store.import(import(NAME, issued)) {
+                Ok(imported) => {
+                    watcher.refresh(&[imported.entry.file]);
+                    assert!(version(&table.load()) >= Some(imported.entry.version));
+                }
+                Err(Error::Kms(kms::Error::Conflict(_))) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(write);
+        }
+    });
+    w.watcher.rescan().unwrap();
+    let stored = w.f.store.list().unwrap().remove(0).unwrap();
+    assert_eq!(w.version(), Some(stored.version));
+    let mut served = 0;
+    for said in w.changes.try_iter().flatten() {
+        let version = said.strip_prefix("served shop.example.com ").expect(&said);
+        let version: u64 = version.parse().unwrap();
+        assert!(version > served, "{version} after {served}");
+        served = version;
+    }
 }
 
 #[test]
