@@ -206,31 +206,33 @@ fn remark_on_issuers(
     remarks: &mut Vec<String>,
 ) {
     let leaf = &pool[order[0]];
-    if order.len() == 1 && is_self_issued(leaf) {
-        remarks.push(
-            "the certificate is self-signed: clients trust it only if they are told to".to_owned(),
-        );
-    } else if order.len() == 1 {
-        remarks.push(format!(
-            "no intermediate certificate came with it: clients that do not know its issuer `{}` will refuse it",
-            name(leaf.issuer())
-        ));
+    if order.len() == 1 {
+        remarks.push(remark_on_lone(leaf));
     }
     for issuer in order[1..].iter().map(|index| &pool[*index]) {
-        let subject = name(issuer.subject());
         let info = CertificateInfo::of(issuer, Vec::new());
+        let subject = &info.subject;
         if !issuer.is_ca() {
             remarks.push(format!(
                 "the issuer `{subject}` is not marked as a certificate authority"
             ));
         }
         if info.not_after < now {
-            remarks.push(format!(
-                "the issuer `{subject}` expired on {}",
-                date(info.not_after)
-            ));
+            let expired = date(info.not_after);
+            remarks.push(format!("the issuer `{subject}` expired on {expired}"));
         }
     }
+}
+
+fn remark_on_lone(leaf: &X509Certificate<'_>) -> String {
+    if is_self_issued(leaf) {
+        return "the certificate is self-signed: clients trust it only if they are told to"
+            .to_owned();
+    }
+    let issuer = name(leaf.issuer());
+    format!(
+        "no intermediate certificate came with it: clients that do not know its issuer `{issuer}` will refuse it"
+    )
 }
 
 fn check_dates(

@@ -1,18 +1,18 @@
 //! The sealed store: entries in, summaries and opened certificates out.
 
+mod ledger;
 pub(crate) mod parallel;
 #[cfg(test)]
 mod residue;
 #[cfg(test)]
 mod tests;
+mod write;
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use kms::storage::{Expected, Record, Storage, Version};
 use kms::{Environment, KeyRef, Kms};
-use parking_lot::Mutex;
 use uuid::Uuid;
 
 use crate::certificate::date;
@@ -20,16 +20,18 @@ use crate::certified::certify;
 use crate::entry::{self, EntrySummary};
 use crate::error::{BrokenEntry, Error};
 use crate::format::{Content, SealedEntry};
-use crate::host;
-use crate::import::{self, Input};
+use crate::import;
 use crate::key_type::{KeyFamily, KeyType};
 use crate::name::{EntryFile, EntryName};
 use crate::pem;
 use crate::private_key::{Encoding, PrivateKey};
 use crate::request;
-use crate::seal::{Draft, Sealer};
+use crate::seal::Sealer;
 use crate::served::ServedCertificate;
 use crate::table::CertTable;
+
+use self::ledger::Ledger;
+use self::write::{KeySource, REQUEST_LABEL, remark_on_name};
 
 /// The entries of one store, and the KMS that seals them.
 ///
@@ -37,7 +39,7 @@ use crate::table::CertTable;
 pub struct SealedStore {
     storage: Arc<dyn Storage>,
     sealer: Sealer,
-    ledger: Mutex<HashMap<String, Seen>>,
+    ledger: Ledger,
 }
 
 /// What is to be imported.
@@ -98,23 +100,6 @@ pub struct Verification {
     pub remarks: Vec<String>,
 }
 
-/// What was last seen of a file by this process.
-#[derive(Default, Clone, Copy)]
-struct Seen {
-    /// The highest version that was authentic: later writes are above it, whatever became of the file.
-    version: u64,
-    /// The content that is served.
-    served: Option<Version>,
-}
-
-/// Where an import takes its key from.
-struct KeySource {
-    key: PrivateKey,
-    exportable: bool,
-    /// The request that it was made with.
-    request: Option<EntryFile>,
-}
-
 /// What a file held.
 pub(crate) enum Opened {
     /// A certificate.
@@ -143,7 +128,7 @@ impl SealedStore {
         Self {
             storage,
             sealer,
-            ledger: Mutex::default(),
+            ledger: Ledger::default(),
         }
     }
 
@@ -313,7 +298,7 @@ impl SealedStore {
         let Some(record) = self.storage.get(file)? else {
             return Ok(FileState::Gone);
         };
-        if self.seen(file).served == Some(record.version) {
+        if self.ledger.is_served(file, record.version) {
             return Ok(FileState::Same);
         }
         let opened = self.open(file, &record.bytes)?;
@@ -322,18 +307,7 @@ impl SealedStore {
 
     /// Remembers which content of `file` is served, so that it is not opened again.
     pub(crate) fn note_served(&self, file: &str, content: Option<Version>) {
-        let mut ledger = self.ledger.lock();
-        match (ledger.get_mut(file), content) {
-            (Some(seen), content) => seen.served = content,
-            (None, None) => {}
-            (None, Some(_)) => {
-                let seen = Seen {
-                    version: 0,
-                    served: content,
-                };
-                ledger.insert(file.to_owned(), seen);
-            }
-        }
+        self.ledger.note_served(file, content);
     }
 
     /// The names of all files.
@@ -363,7 +337,7 @@ impl SealedStore {
                 Opened::Served(Box::new(certify(&entry.header, chain, &pkcs8)?))
             }
         };
-        self.note_version(file, entry.header.version);
+        self.ledger.note_version(file, entry.header.version);
         Ok(opened)
     }
 
@@ -398,140 +372,6 @@ impl SealedStore {
         self.storage.get(file)?.ok_or(Error::Missing)
     }
 
-    // === Writing ===
-
-    /// Seals and writes, in the place of what is there.
-    fn write(
-        &self,
-        file: &EntryFile,
-        content: Content<'_>,
-        source: &KeySource,
-        remarks: &mut Vec<String>,
-    ) -> Result<EntrySummary, Error> {
-        let file_name = file.to_string();
-        let expected = self.replaceable(&file_name, remarks);
-        let version = self.seen(&file_name).version.checked_add(1);
-        let version = version.ok_or_else(|| Error::VersionExhausted(file.name.to_string()))?;
-        let bytes = self.sealer.seal(Draft {
-            file,
-            version,
-            exportable: source.exportable,
-            content,
-            key: &source.key,
-        })?;
-        let summary = EntrySummary::of(&file_name, &self.sealer.read(&file_name, &bytes)?)?;
-        self.storage.put(&file_name, &bytes, expected)?;
-        self.note_version(&file_name, version);
-        Ok(summary)
-    }
-
-    /// Removes the request of a certificate that was imported: it is done with, and no harm where it stays.
-    fn drop_request(&self, request: &EntryFile, remarks: &mut Vec<String>) {
-        if let Err(error) = self.storage.delete(&request.to_string(), Expected::Any) {
-            remarks.push(format!(
-                "the request {request} could not be removed: {error}"
-            ));
-        }
-    }
-
-    /// Takes note of what is to be replaced: its version, if it is authentic.
-    fn replaceable(&self, file: &str, remarks: &mut Vec<String>) -> Expected {
-        let opened = |record: &Record| {
-            let entry = self.sealer.read(file, &record.bytes)?;
-            self.sealer.unseal(&entry)?;
-            self.note_version(file, entry.header.version);
-            Ok::<_, Error>(())
-        };
-        let record = match self.storage.get(file) {
-            Ok(None) => return Expected::Absent,
-            Ok(Some(record)) => record,
-            Err(error) => {
-                remarks.push(format!(
-                    "the file {file}, which could not be read ({error}), was replaced"
-                ));
-                return Expected::Any;
-            }
-        };
-        if let Err(error) = opened(&record) {
-            remarks.push(format!(
-                "the file {file}, which could not be used ({error}), was replaced"
-            ));
-        }
-        Expected::Version(record.version)
-    }
-
-    /// The key that was handed in, or else one that the store has.
-    fn key_source(
-        &self,
-        name: &EntryName,
-        inputs: &[Input],
-        key: Option<PrivateKey>,
-        exportable: bool,
-    ) -> Result<KeySource, Error> {
-        let Some(key) = key else {
-            return self.key_in_store(name, inputs);
-        };
-        Ok(KeySource {
-            key,
-            exportable,
-            request: None,
-        })
-    }
-
-    /// The key of a request, or of the entry as it is, that belongs to one of the certificates.
-    fn key_in_store(&self, name: &EntryName, inputs: &[Input]) -> Result<KeySource, Error> {
-        let public_keys = import::public_keys(inputs)?;
-        let mut files = self.files_of(name);
-        // Requests first: what is to be renewed has both.
-        files.sort_by_key(|file| !file.pending);
-        let mut fault = None;
-        for file in files {
-            match self.key_of(file) {
-                Ok(source) if public_keys.iter().any(|key| key == source.key.public_key()) => {
-                    return Ok(source);
-                }
-                Ok(_) => {}
-                Err(error) => fault = fault.or(Some(error)),
-            }
-        }
-        Err(fault.unwrap_or_else(|| Error::NoPendingKey(name.to_string())))
-    }
-
-    fn key_of(&self, file: EntryFile) -> Result<KeySource, Error> {
-        let file_name = file.to_string();
-        let record = self.get(&file_name)?;
-        let entry = self.sealer.read(&file_name, &record.bytes)?;
-        Ok(KeySource {
-            key: self.unseal_key(&entry)?,
-            exportable: entry.header.exportable,
-            request: file.pending.then_some(file),
-        })
-    }
-
-    /// The request that waits in `file`, if it is authentic and asks for just that.
-    fn same_request(
-        &self,
-        file: &EntryFile,
-        wanted: &CsrRequest,
-        hosts: &[String],
-    ) -> Result<Option<(EntrySummary, String)>, Error> {
-        let file_name = file.to_string();
-        let Some(record) = self.storage.get(&file_name)? else {
-            return Ok(None);
-        };
-        let Ok(summary) = self.verify_file(&file_name) else {
-            return Ok(None);
-        };
-        let entry = self.sealer.read(&file_name, &record.bytes)?;
-        let Content::Request(der) = entry.header.content else {
-            return Ok(None);
-        };
-        let same = summary.names == hosts
-            && summary.key_type == wanted.key_type
-            && summary.exportable == wanted.exportable;
-        Ok(same.then(|| (summary, pem::encode(REQUEST_LABEL, der))))
-    }
-
     /// The files that the entry `name` has, requests among them.
     fn files_of(&self, name: &EntryName) -> Vec<EntryFile> {
         let both = |family| [false, true].map(|pending| EntryFile::new(name, family, pending));
@@ -541,40 +381,8 @@ impl SealedStore {
         files
     }
 
-    // === Remarks and notes ===
-
-    /// Twins of other families that expire before the certificate that was just imported.
-    fn remark_on_twins(&self, name: &EntryName, entry: &EntrySummary, remarks: &mut Vec<String>) {
-        let Some(certificate) = &entry.certificate else {
-            return;
-        };
-        for family in KeyFamily::ALL {
-            let file = EntryFile::new(name, family, false).to_string();
-            if family == entry.key_type.family() {
-                continue;
-            }
-            let twin = self.summary(&file).ok().and_then(|twin| twin.certificate);
-            if let Some(twin) = twin.filter(|twin| twin.not_after < certificate.not_after) {
-                remarks.push(format!(
-                    "the entry's certificate with an {family} key stays, and expires on {}: renew it too, or delete it",
-                    date(twin.not_after)
-                ));
-            }
-        }
-    }
-
     fn now(&self) -> SystemTime {
         self.sealer.environment.clock.now()
-    }
-
-    fn seen(&self, file: &str) -> Seen {
-        self.ledger.lock().get(file).copied().unwrap_or_default()
-    }
-
-    fn note_version(&self, file: &str, version: u64) {
-        let mut ledger = self.ledger.lock();
-        let seen = ledger.entry(file.to_owned()).or_default();
-        seen.version = seen.version.max(version);
     }
 }
 
@@ -598,16 +406,6 @@ impl From<EntryFile> for Deleted {
     }
 }
 
-fn remark_on_name(entry: &EntrySummary, remarks: &mut Vec<String>) {
-    if !host::covers(&entry.names, &entry.name) {
-        remarks.push(format!(
-            "the entry is called {}, and its certificate is for {}",
-            entry.name,
-            entry.names.join(", ")
-        ));
-    }
-}
-
 fn remark_on_dates(entry: &EntrySummary, now: SystemTime, remarks: &mut Vec<String>) {
     let Some(certificate) = &entry.certificate else {
         return;
@@ -626,5 +424,3 @@ fn remark_on_dates(entry: &EntrySummary, now: SystemTime, remarks: &mut Vec<Stri
         ));
     }
 }
-
-const REQUEST_LABEL: &str = "CERTIFICATE REQUEST";

@@ -26,7 +26,6 @@ use crate::table::CertTable;
 pub struct Watcher {
     publisher: Arc<Publisher>,
     inbox: Arc<Inbox>,
-    notify: Option<Arc<Mutex<RecommendedWatcher>>>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -63,31 +62,17 @@ impl Watcher {
             turn: Mutex::new(()),
         });
         let (wake, woken) = sync_channel(1);
-        // Events have absolute paths, and the directory's own are told by theirs.
-        let directory = absolute(directory).map_err(|source| Error::Watch {
-            path: directory.to_owned(),
-            source: source.into(),
-        })?;
-        let inbox = Arc::new(Inbox::new(directory, wake));
-        let notify = Arc::new(Mutex::new(watch(&inbox)?));
-        inbox.add(|news| news.rescan = true);
+        let inbox = Arc::new(Inbox::new(directory, wake)?);
         let worker = Worker {
             publisher: publisher.clone(),
+            notify: watch(&inbox)?,
             inbox: inbox.clone(),
-            notify: notify.clone(),
         };
-        let thread = thread::Builder::new()
-            .name(THREAD.to_owned())
-            .spawn(move || worker.run(&woken))
-            .map_err(|source| Error::Thread {
-                name: THREAD,
-                source,
-            })?;
+        inbox.add(|news| news.rescan = true);
         Ok(Self {
             publisher,
             inbox,
-            notify: Some(notify),
-            thread: Some(thread),
+            thread: Some(worker.start(woken)?),
         })
     }
 
@@ -107,7 +92,6 @@ impl Watcher {
 
 impl Drop for Watcher {
     fn drop(&mut self) {
-        self.notify = None;
         self.inbox.add(|news| news.stop = true);
         if let Some(thread) = self.thread.take() {
             // It has said what it died of, if it did.
@@ -242,12 +226,17 @@ struct News {
 }
 
 impl Inbox {
-    fn new(directory: PathBuf, wake: SyncSender<()>) -> Self {
-        Self {
+    fn new(directory: &Path, wake: SyncSender<()>) -> Result<Self, Error> {
+        // Events have absolute paths, and the directory's own are told by theirs.
+        let directory = absolute(directory).map_err(|source| Error::Watch {
+            path: directory.to_owned(),
+            source: source.into(),
+        })?;
+        Ok(Self {
             directory,
             news: Mutex::default(),
             wake,
-        }
+        })
     }
 
     fn add(&self, add: impl FnOnce(&mut News)) {
@@ -317,11 +306,20 @@ fn watch(inbox: &Arc<Inbox>) -> Result<RecommendedWatcher, Error> {
 struct Worker {
     publisher: Arc<Publisher>,
     inbox: Arc<Inbox>,
-    notify: Arc<Mutex<RecommendedWatcher>>,
+    notify: RecommendedWatcher,
 }
 
 impl Worker {
-    fn run(&self, woken: &Receiver<()>) {
+    fn start(self, woken: Receiver<()>) -> Result<JoinHandle<()>, Error> {
+        let thread = thread::Builder::new().name(THREAD.to_owned());
+        let started = thread.spawn(move || self.run(&woken));
+        started.map_err(|source| Error::Thread {
+            name: THREAD,
+            source,
+        })
+    }
+
+    fn run(mut self, woken: &Receiver<()>) {
         while woken.recv().is_ok() {
             settle(woken);
             let news = self.inbox.take();
@@ -332,7 +330,7 @@ impl Worker {
         }
     }
 
-    fn handle(&self, news: News) {
+    fn handle(&mut self, news: News) {
         if news.lost {
             self.watch_again();
         }
@@ -343,12 +341,11 @@ impl Worker {
         }
     }
 
-    fn watch_again(&self) {
+    fn watch_again(&mut self) {
         let directory = &self.inbox.directory;
-        let mut notify = self.notify.lock();
         // A watch on what is gone ends by itself.
-        let _ = notify.unwatch(directory);
-        if let Err(error) = notify.watch(directory, RecursiveMode::NonRecursive) {
+        let _ = self.notify.unwatch(directory);
+        if let Err(error) = self.notify.watch(directory, RecursiveMode::NonRecursive) {
             tracing::error!(%error, "the certificate store cannot be watched: changed files are not noticed until a restart");
         }
     }

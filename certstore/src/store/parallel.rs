@@ -1,50 +1,46 @@
 //! Work on many files on all cores.
 
 use std::num::NonZero;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 /// What `work` makes of each item, in the items' order. The calling thread works along, and tells
 /// `progress` how many of how many are done.
-pub(crate) fn map<T: Send>(
+pub(crate) fn map<T: Send + Sync>(
     items: &[String],
     work: impl Fn(&str) -> T + Sync,
     progress: &dyn Fn(u64, u64),
 ) -> Vec<T> {
     let (next, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    let share = |report: &dyn Fn()| {
-        let mut results = Vec::new();
-        while let Some((index, item)) = take(&next, items) {
-            results.push((index, work(item)));
+    let results: Vec<_> = items.iter().map(|_| OnceLock::new()).collect();
+    let work_along = |report: &dyn Fn()| {
+        while let Some((item, result)) = take(&next, items, &results) {
+            result.get_or_init(|| work(item));
             done.fetch_add(1, Ordering::Relaxed);
             report();
         }
-        results
     };
     let report = || progress(count(done.load(Ordering::Relaxed)), count(items.len()));
-    let mut results = thread::scope(|scope| {
-        let helpers: Vec<_> = (1..threads(items.len()))
-            .map(|_| scope.spawn(|| share(&|| {})))
-            .collect();
-        let mut results = share(&report);
-        for helper in helpers {
-            // A panic of a helper is this thread's.
-            results.extend(
-                helper
-                    .join()
-                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
-            );
+    thread::scope(|scope| {
+        for _ in 1..threads(items.len()) {
+            scope.spawn(|| work_along(&|| {}));
         }
-        results
+        work_along(&report);
     });
-    results.sort_unstable_by_key(|(index, _)| *index);
     report();
-    results.into_iter().map(|(_, result)| result).collect()
+    let result = |result: OnceLock<T>| result.into_inner().expect("every item was taken");
+    results.into_iter().map(result).collect()
 }
 
-fn take<'a>(next: &AtomicUsize, items: &'a [String]) -> Option<(usize, &'a String)> {
+/// The next item that nobody has taken, and where its result belongs.
+fn take<'a, T>(
+    next: &AtomicUsize,
+    items: &'a [String],
+    results: &'a [T],
+) -> Option<(&'a str, &'a T)> {
     let index = next.fetch_add(1, Ordering::Relaxed);
-    items.get(index).map(|item| (index, item))
+    Some((items.get(index)?, results.get(index)?))
 }
 
 /// As many as there are cores, and one for little work: starting one costs what opening some files does.

@@ -257,7 +257,7 @@ fn a_directory_that_was_replaced_is_watched_again() {
 fn only_what_was_written_is_looked_at() {
     use notify::event::{CreateKind, Flag, ModifyKind, RenameMode};
     let (wake, woken) = sync_channel(1);
-    let inbox = Inbox::new("/store".into(), wake);
+    let inbox = Inbox::new(Path::new("/store"), wake).unwrap();
     let news = |kind, path: &str| {
         inbox.handle(Ok(Event::new(kind).add_path(path.into())));
         let news = inbox.take();
