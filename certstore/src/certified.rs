@@ -6,6 +6,7 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use kms::hygiene::wipe_stack;
 use parking_lot::Mutex;
 use rustls::crypto::aws_lc_rs::sign::{any_ecdsa_type, any_eddsa_type, any_supported_type};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -60,6 +61,8 @@ fn signer(key_type: KeyType, pkcs8: &[u8]) -> Result<Arc<dyn SigningKey>, Error>
         KeyFamily::Ed25519 => any_eddsa_type(&pkcs8),
         KeyFamily::Rsa => any_supported_type(&PrivateKeyDer::Pkcs8(pkcs8)),
     };
+    // Where the parser read the key.
+    wipe_stack();
     signer.map_err(|_| Error::EntryMismatch)
 }
 

@@ -8,6 +8,7 @@ use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair,
     EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair,
 };
+use kms::hygiene::wipe_stack;
 use pkcs8::PrivateKeyInfoRef;
 use zeroize::Zeroizing;
 
@@ -49,6 +50,8 @@ impl PrivateKey {
             Encoding::Pkcs1 => rsa(rsa::KeyPair::from_der(der).ok()),
             Encoding::Sec1 => ecdsa(der),
         };
+        // Where the parsers read the key.
+        wipe_stack();
         parsed.unwrap_or_else(|| Err(refusal(der, encoding)))
     }
 

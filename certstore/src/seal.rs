@@ -1,7 +1,6 @@
 //! Sealing and unsealing: the only file in which a private key meets a data key.
 
 use kms::aead::{self, NONCE_LEN};
-use kms::hygiene::wipe_stack;
 use kms::service::Caller;
 use kms::{EncryptionContext, Environment, KeyRef, Kms, WrappedKey};
 use std::sync::Arc;
@@ -55,7 +54,6 @@ impl Sealer {
         let nonce: [u8; NONCE_LEN] = self.environment.random_bytes();
         let mut payload: Zeroizing<Box<[u8]>> = Zeroizing::new(draft.key.expose_pkcs8().into());
         let tag = aead::seal(data_key.key(), &nonce, &header, &mut payload);
-        wipe_stack();
         Ok(format::assemble(
             header,
             wrapped.as_bytes(),
@@ -105,8 +103,6 @@ impl Sealer {
             &mut payload,
             entry.tag,
         );
-        drop(data_key);
-        wipe_stack();
         opened.map_err(|_| Error::Tampered)?;
         Ok(payload)
     }
