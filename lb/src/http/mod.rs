@@ -1,1 +1,3 @@
 //! One HTTP connection and its requests.
+
+pub mod framing;
