@@ -1,23 +1,45 @@
 //! One downstream connection: handshake, protocol, service, end.
 
+use std::convert::Infallible;
 use std::error::Error;
 use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use config::HttpVersion;
+use http::{Method, Request, Response, StatusCode};
 use http_body::Body;
 use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::downstream::{Downstream, TlsInfo};
+use crate::drain::{GRACE, Leaving};
 use crate::http::framing::Refusal;
+use crate::http::reply::{self, Exchange};
+use crate::http::stream::HttpStream;
+use crate::http::transport::{Io, Transport};
+use crate::listener::ListenerSettings;
+use crate::proxy_protocol::{self, Proxied};
+use crate::tls::ALPN_H2;
+use crate::worker::Admission;
 
 /// What a connection asks of the rest of the balancer. One per worker thread; a clone is cheap.
 pub trait Service: Clone + Send + Sync + 'static {
     /// The body of a response.
-    type Body: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>> + Send + 'static;
+    type Body: Body<Data = Bytes, Error: Into<Box<dyn Error + Send + Sync>>>
+        + Send
+        + Unpin
+        + 'static;
 
-    /// Answers one request.
+    /// Answers one request. A `101`, or a success to CONNECT, makes a tunnel of an HTTP/1.1 connection:
+    /// `hyper::upgrade::on` gives its bytes.
     fn serve(
         &self,
         downstream: Arc<Downstream>,
@@ -61,6 +83,254 @@ pub enum HandshakeFailure {
     /// The PROXY header is missing, malformed, or not this peer's to send.
     ProxyHeader,
 }
+
+/// An accepted connection.
+pub(crate) struct Arrival<S: Service> {
+    pub(crate) stream: TcpStream,
+    pub(crate) peer: SocketAddr,
+    pub(crate) local: SocketAddr,
+    pub(crate) accepted: std::time::Instant,
+    pub(crate) settings: Arc<ListenerSettings>,
+    pub(crate) leaving: Leaving,
+    pub(crate) service: S,
+    pub(crate) admission: Admission<S>,
+}
+
+/// The life of a connection: PROXY header, TLS, the client's first word, HTTP.
+///
+/// What comes after the handshake is a task of its own: the handshake's state is large, and a
+/// connection may be idle for long.
+pub(crate) async fn run<S: Service>(arrival: Arrival<S>) {
+    let settings = Arc::clone(&arrival.settings);
+    let service = arrival.service.clone();
+    let listener = &settings.listener;
+    let opened = timeout(listener.limits.handshake_timeout, open(arrival)).await;
+    match opened.unwrap_or(Err(HandshakeFailure::Timeout)) {
+        Ok(opened) => drop(tokio::spawn(serve(opened))),
+        Err(failure) => service.handshake(listener, HandshakeOutcome::Failed(failure)),
+    }
+}
+
+/// A connection on which requests can be read.
+struct Opened<S: Service> {
+    transport: Transport<Admission<S>>,
+    /// What the client chose by ALPN.
+    version: Option<HttpVersion>,
+    downstream: Arc<Downstream>,
+    settings: Arc<ListenerSettings>,
+    leaving: Leaving,
+    service: S,
+}
+
+async fn open<S: Service>(mut arrival: Arrival<S>) -> Result<Opened<S>, HandshakeFailure> {
+    let (client, local) = meet_proxy(&mut arrival).await?;
+    let settings = arrival.settings;
+    let (io, version, tls) = match &settings.tls {
+        None => (Io::Tcp(arrival.stream), None, None),
+        Some(tls) => {
+            let (stream, info) = tls.accept(arrival.stream, arrival.accepted).await?;
+            let done = HandshakeOutcome::Done(&info);
+            arrival.service.handshake(&settings.listener, done);
+            let version = stream.get_ref().1.alpn_protocol().map(version_of);
+            (Io::Tls(Box::new(stream)), version, Some(info))
+        }
+    };
+    let patience = settings.listener.limits.body_idle_timeout;
+    Ok(Opened {
+        transport: Transport::new(io, patience, arrival.admission),
+        version,
+        downstream: Arc::new(Downstream {
+            listener: Arc::clone(&settings.listener),
+            client,
+            peer: arrival.peer,
+            local,
+            accepted: arrival.accepted,
+            tls,
+        }),
+        settings,
+        leaving: arrival.leaving,
+        service: arrival.service,
+    })
+}
+
+/// The client, and the address that it connected to. A PROXY header is demanded from trusted proxies;
+/// from others it is not looked for, and is not TLS, nor a request.
+async fn meet_proxy<S: Service>(
+    arrival: &mut Arrival<S>,
+) -> Result<(SocketAddr, SocketAddr), HandshakeFailure> {
+    let peer = arrival.peer;
+    let trusted = || {
+        arrival
+            .settings
+            .trusted_proxies
+            .iter()
+            .any(|net| net.contains(&peer.ip()))
+    };
+    if !arrival.settings.listener.proxy_protocol || !trusted() {
+        return Ok((peer, arrival.local));
+    }
+    match proxy_protocol::read(&mut arrival.stream).await {
+        Ok(Proxied::Client {
+            source,
+            destination,
+        }) => Ok((source, destination)),
+        Ok(Proxied::Itself) => Ok((peer, arrival.local)),
+        Err(error) => {
+            tracing::debug!(%peer, %error, "refused a connection without a PROXY header");
+            Err(HandshakeFailure::ProxyHeader)
+        }
+    }
+}
+
+fn version_of(alpn: &[u8]) -> HttpVersion {
+    if alpn == ALPN_H2 {
+        HttpVersion::Http2
+    } else {
+        HttpVersion::Http1
+    }
+}
+
+/// Waits for the client's first word with as little memory as possible, then serves it.
+async fn serve<S: Service>(mut opened: Opened<S>) {
+    let limit = opened.settings.listener.limits.idle_timeout;
+    let mut leaving = opened.leaving.clone();
+    let version = tokio::select! {
+        biased;
+        version = first_word(&mut opened) => version,
+        () = patience(limit, &mut leaving) => return,
+    };
+    // What breaks off here is the client's affair.
+    match version {
+        Ok(Some(HttpVersion::Http1)) => Box::pin(serve_http1(opened)).await,
+        Ok(Some(HttpVersion::Http2)) => Box::pin(serve_http2(opened)).await,
+        Ok(None) | Err(_) => {}
+    }
+}
+
+/// What the client speaks, if that is offered here. None: it left.
+async fn first_word<S: Service>(opened: &mut Opened<S>) -> io::Result<Option<HttpVersion>> {
+    let offered = &opened.settings.listener.protocols;
+    let version = match opened.version {
+        None if offered.contains(&HttpVersion::Http2) => opened.transport.version().await?,
+        chosen => {
+            let spoke = opened.transport.wait().await?;
+            spoke.map(|()| chosen.unwrap_or(HttpVersion::Http1))
+        }
+    };
+    Ok(version.filter(|version| offered.contains(version)))
+}
+
+/// Resolves when a client without a request has been silent for too long.
+async fn patience(limit: Duration, leaving: &mut Leaving) {
+    let left = async {
+        leaving.begun().await;
+        sleep(GRACE).await;
+    };
+    // Running into the limit and leaving are the same to the connection.
+    let _ = timeout(limit, left).await;
+}
+
+async fn serve_http1<S: Service>(opened: Opened<S>) {
+    let Opened {
+        transport,
+        downstream,
+        settings,
+        mut leaving,
+        service,
+        ..
+    } = opened;
+    let exchange = Arc::new(Exchange::default());
+    let stream = HttpStream::new(
+        transport,
+        settings.head_limits,
+        settings.timeouts,
+        Arc::clone(&exchange),
+        leaving.clone(),
+    );
+    let answer = |request: Request<Incoming>| {
+        let (service, downstream) = (service.clone(), Arc::clone(&downstream));
+        let begun = exchange.begin();
+        async move {
+            let in_flight = match begun {
+                Ok(in_flight) => in_flight,
+                Err(refusal) => {
+                    service.refused(&downstream, &refusal);
+                    return Ok::<_, Infallible>(reply::refusal(refusal));
+                }
+            };
+            let connect = request.method() == Method::CONNECT;
+            let response = service.serve(downstream, request).await;
+            Ok(in_flight.answer(response, connect))
+        }
+    };
+    let connection = settings
+        .http1
+        .serve_connection(TokioIo::new(stream), service_fn(answer));
+    let mut connection = pin!(connection.with_upgrades());
+    let ended = tokio::select! {
+        biased;
+        ended = connection.as_mut() => ended,
+        () = leaving.begun() => {
+            exchange.close_at(Instant::now() + GRACE);
+            tokio::select! {
+                biased;
+                ended = connection.as_mut() => ended,
+                () = leaving.cut() => return,
+            }
+        }
+    };
+    if ended.is_err_and(|error| error.is_parse()) {
+        service.refused(&downstream, &UNREADABLE);
+    }
+}
+
+async fn serve_http2<S: Service>(opened: Opened<S>) {
+    let Opened {
+        transport,
+        downstream,
+        settings,
+        mut leaving,
+        service,
+        ..
+    } = opened;
+    let exchange = Arc::new(Exchange::default());
+    let answer = |request: Request<Incoming>| {
+        let (service, downstream) = (service.clone(), Arc::clone(&downstream));
+        let begun = exchange.begin();
+        async move {
+            let response = service.serve(downstream, request).await;
+            match begun {
+                Ok(in_flight) => Ok::<_, Infallible>(in_flight.follow(response)),
+                Err(refusal) => Ok(reply::refusal(refusal)),
+            }
+        }
+    };
+    let connection = settings
+        .http2
+        .serve_connection(TokioIo::new(transport), service_fn(answer));
+    let mut connection = pin!(connection);
+    let idle_timeout = settings.timeouts.idle;
+    tokio::select! {
+        biased;
+        // How it ended is no news: each of its requests has been accounted for.
+        _ = connection.as_mut() => return,
+        () = leaving.begun() => {}
+        () = exchange.idle(idle_timeout) => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    tokio::select! {
+        biased;
+        _ = connection => {}
+        () = leaving.cut() => {}
+        () = exchange.idle(idle_timeout) => {}
+    }
+}
+
+/// hyper finds fault with a head that passed our own scan, and has answered it.
+const UNREADABLE: Refusal = Refusal {
+    status: StatusCode::BAD_REQUEST,
+    reason: "the request head cannot be understood",
+};
 
 impl HandshakeFailure {
     /// Its name in metrics.

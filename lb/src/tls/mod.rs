@@ -1,1 +1,11 @@
 //! TLS towards clients and towards targets.
+
+mod policy;
+mod resolver;
+mod server;
+mod ticketer;
+
+pub use resolver::{ANY_CLIENT, CertLookup, NoCertificate};
+pub(crate) use server::ALPN_H2;
+pub use server::ServerTls;
+pub use ticketer::{ClientAuthentication, Ticketer, Ticketers};

@@ -1,0 +1,234 @@
+//! Where the body of an HTTP/1.x request ends (RFC 9112, sections 6 and 7.1).
+
+use http::StatusCode;
+
+use super::framing::Refusal;
+use super::head::{BodyLength, is_field_content, is_token};
+
+/// Follows a body that arrives in pieces.
+#[derive(Debug)]
+pub(super) enum BodyScanner {
+    /// So many bytes are to come.
+    Length(u64),
+    /// In chunks.
+    Chunked(ChunkScanner),
+}
+
+/// Follows a chunked body.
+#[derive(Debug)]
+pub(super) struct ChunkScanner {
+    at: At,
+    /// Digits of the chunk size so far.
+    digits: u8,
+    /// The size of the chunk: what is read of it, then what is left of it.
+    size: u64,
+    /// Bytes of chunk extensions and trailers so far, which carry nothing but could go on for ever.
+    extras: usize,
+}
+
+/// What is expected next.
+#[derive(Debug, Clone, Copy)]
+enum At {
+    Size,
+    Extension,
+    SizeFeed,
+    Data,
+    DataReturn,
+    DataFeed,
+    TrailerStart,
+    TrailerName,
+    TrailerValue,
+    TrailerFeed,
+    LastFeed,
+    End,
+}
+
+impl BodyScanner {
+    pub(super) fn new(length: BodyLength) -> Self {
+        match length {
+            BodyLength::Bytes(bytes) => Self::Length(bytes),
+            BodyLength::Chunked => Self::Chunked(ChunkScanner::default()),
+        }
+    }
+
+    /// Looks at the next `bytes`. Some: the body ends after so many of them. None: it goes on.
+    pub(super) fn scan(&mut self, bytes: &[u8]) -> Result<Option<usize>, Refusal> {
+        match self {
+            Self::Length(left) => {
+                let here = usize::try_from(*left).map_or(bytes.len(), |left| left.min(bytes.len()));
+                *left -= here as u64;
+                Ok((*left == 0).then_some(here))
+            }
+            Self::Chunked(chunks) => chunks.scan(bytes),
+        }
+    }
+}
+
+impl Default for ChunkScanner {
+    fn default() -> Self {
+        Self {
+            at: At::Size,
+            digits: 0,
+            size: 0,
+            extras: 0,
+        }
+    }
+}
+
+impl ChunkScanner {
+    fn scan(&mut self, bytes: &[u8]) -> Result<Option<usize>, Refusal> {
+        let mut next = 0;
+        while next < bytes.len() {
+            if matches!(self.at, At::Data) {
+                next += self.skip_data(bytes.len() - next);
+                continue;
+            }
+            self.at = self.step(bytes[next])?;
+            next += 1;
+            if matches!(self.at, At::End) {
+                return Ok(Some(next));
+            }
+        }
+        Ok(None)
+    }
+
+    fn skip_data(&mut self, available: usize) -> usize {
+        let here = usize::try_from(self.size).map_or(available, |left| left.min(available));
+        self.size -= here as u64;
+        if self.size == 0 {
+            self.at = At::DataReturn;
+        }
+        here
+    }
+
+    fn step(&mut self, byte: u8) -> Result<At, Refusal> {
+        match (self.at, byte) {
+            (At::Size, b'\r') if self.digits > 0 => Ok(At::SizeFeed),
+            (At::Size, b';') if self.digits > 0 => self.extra(At::Extension),
+            (At::Size, digit) => self.take_digit(digit),
+            (At::Extension, b'\r') => Ok(At::SizeFeed),
+            (At::Extension, byte) if is_field_content(byte) => self.extra(At::Extension),
+            (At::SizeFeed, b'\n') => Ok(self.begin_chunk()),
+            (At::DataReturn, b'\r') => Ok(At::DataFeed),
+            (At::DataFeed, b'\n') => Ok(At::Size),
+            (At::TrailerStart, b'\r') => Ok(At::LastFeed),
+            (At::TrailerStart, byte) if is_token(byte) => self.extra(At::TrailerName),
+            (At::TrailerName, b':') => self.extra(At::TrailerValue),
+            (At::TrailerName, byte) if is_token(byte) => self.extra(At::TrailerName),
+            (At::TrailerValue, b'\r') => self.extra(At::TrailerFeed),
+            (At::TrailerValue, byte) if is_field_content(byte) => self.extra(At::TrailerValue),
+            (At::TrailerFeed, b'\n') => Ok(At::TrailerStart),
+            (At::LastFeed, b'\n') => Ok(At::End),
+            (At::DataReturn | At::DataFeed, _) => Err(CHUNK_END),
+            (At::Extension | At::SizeFeed, _) => Err(CHUNK_LINE),
+            _ => Err(TRAILERS),
+        }
+    }
+
+    fn take_digit(&mut self, byte: u8) -> Result<At, Refusal> {
+        let digit = char::from(byte).to_digit(16).ok_or(CHUNK_LINE)?;
+        if self.digits == MAX_DIGITS {
+            return Err(CHUNK_LINE);
+        }
+        self.size = self.size << 4 | u64::from(digit);
+        self.digits += 1;
+        Ok(At::Size)
+    }
+
+    fn begin_chunk(&mut self) -> At {
+        self.digits = 0;
+        if self.size == 0 {
+            At::TrailerStart
+        } else {
+            At::Data
+        }
+    }
+
+    fn extra(&mut self, at: At) -> Result<At, Refusal> {
+        self.extras += 1;
+        if self.extras > MAX_EXTRAS {
+            return Err(EXTRAS);
+        }
+        Ok(at)
+    }
+}
+
+/// Hexadecimal digits of a chunk's size: more than any size needs, less than overflows.
+const MAX_DIGITS: u8 = 15;
+
+/// Bytes of chunk extensions and trailers of one body.
+const MAX_EXTRAS: usize = 8 << 10;
+
+const fn bad(reason: &'static str) -> Refusal {
+    Refusal {
+        status: StatusCode::BAD_REQUEST,
+        reason,
+    }
+}
+
+const CHUNK_LINE: Refusal = bad("the size line of a chunk is malformed");
+const CHUNK_END: Refusal = bad("a chunk is longer than its size says");
+const TRAILERS: Refusal = bad("the trailers after the last chunk are malformed");
+const EXTRAS: Refusal = bad("chunk extensions and trailers are larger than 8 KiB");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn scan(body: &str) -> Result<Option<usize>, Refusal> {
+        BodyScanner::new(BodyLength::Chunked).scan(body.as_bytes())
+    }
+
+    #[test]
+    fn lengths_are_counted() {
+        let mut body = BodyScanner::new(BodyLength::Bytes(5));
+        assert_eq!(body.scan(b"ab"), Ok(None));
+        assert_eq!(body.scan(b"cdeGET"), Ok(Some(3)));
+        let mut empty = BodyScanner::new(BodyLength::Bytes(0));
+        assert_eq!(empty.scan(b"GET"), Ok(Some(0)));
+    }
+
+    #[test]
+    fn chunks_end_where_they_say() {
+        for body in [
+            "0\r\n\r\n",
+            "5\r\nhello\r\n0\r\n\r\n",
+            "A\r\n0123456789\r\n00\r\n\r\n",
+            "1;a=b;c=\"d e\"\r\nx\r\n0;z\r\n\r\n",
+            "1\r\n\n\r\n0\r\nX-Sum: a b\r\nY:\r\n\r\n",
+        ] {
+            assert_eq!(scan(body), Ok(Some(body.len())), "{body:?}");
+            assert_eq!(scan(&format!("{body}GET")), Ok(Some(body.len())));
+            assert_eq!(scan(&body[..body.len() - 1]), Ok(None));
+        }
+    }
+
+    #[test]
+    fn loose_chunks_are_refused() {
+        for (body, refusal) in [
+            ("5\nhello", CHUNK_LINE),
+            ("5\r\rhello", CHUNK_LINE),
+            ("0x5\r\n", CHUNK_LINE),
+            (" 5\r\n", CHUNK_LINE),
+            ("5 \r\n", CHUNK_LINE),
+            ("+5\r\n", CHUNK_LINE),
+            ("\r\n", CHUNK_LINE),
+            (";a\r\n", CHUNK_LINE),
+            ("5;a\n", CHUNK_LINE),
+            ("5;a\0\r\n", CHUNK_LINE),
+            ("10000000000000000\r\n", CHUNK_LINE),
+            ("5\r\nhelloo\r\n", CHUNK_END),
+            ("5\r\nhello\n", CHUNK_END),
+            ("5\r\nhello\r5", CHUNK_END),
+            ("0\r\n\n", TRAILERS),
+            ("0\r\nX : y\r\n\r\n", TRAILERS),
+            ("0\r\n X: y\r\n\r\n", TRAILERS),
+            ("0\r\nX: y\n\r\n", TRAILERS),
+            ("0\r\nX\r\n\r\n", TRAILERS),
+        ] {
+            assert_eq!(scan(body), Err(refusal), "{body:?}");
+        }
+        let endless = format!("1;{}", "a".repeat(MAX_EXTRAS));
+        assert_eq!(scan(&endless), Err(EXTRAS));
+    }
+}

@@ -1,0 +1,330 @@
+//! The byte stream that hyper reads HTTP/1.1 requests from, and nothing but good ones.
+//!
+//! Bytes go from the connection into hyper's own buffer and are looked at there. Only what is not
+//! known to be good yet, the beginning of a head whose end has not come, is held back in a buffer
+//! here. A refused head never reaches hyper: in its place hyper is given a small request of our own,
+//! which the service answers with the refusal, so that it comes after the responses that are due
+//! before it.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use http::StatusCode;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::Sleep;
+
+use super::framing::{Framing, HeadLimits, Position, Refusal, Refused};
+use super::reply::Exchange;
+use super::stall::Stall;
+use crate::drain::Leaving;
+
+/// How long an HTTP/1.1 client may take to send something.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Timeouts {
+    /// From a head's first byte to its end.
+    pub(crate) head: Duration,
+    /// Between two pieces of a body.
+    pub(crate) body: Duration,
+    /// Between requests.
+    pub(crate) idle: Duration,
+}
+
+/// An HTTP/1.1 connection as hyper sees it.
+pub(crate) struct HttpStream<T> {
+    io: T,
+    framing: Framing,
+    exchange: Arc<Exchange>,
+    timeouts: Timeouts,
+    /// Bytes that were read but not passed on.
+    held: Vec<u8>,
+    /// How many of them may be.
+    cleared: usize,
+    end: Option<End>,
+    reading: Stall,
+    lingering: Option<Lingering>,
+    /// Ends tunnels: they outlive hyper's connection, and everything that watches over it.
+    leaving: Leaving,
+    cut: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+}
+
+/// Why hyper gets nothing more once what is held was passed on.
+enum End {
+    /// The client has closed, or has been silent too long.
+    Closed,
+    /// A refusal is on its way to the client.
+    Refused,
+    /// The body broke off.
+    Broken(io::Error),
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> HttpStream<T> {
+    /// Reads requests from `io`.
+    pub(crate) fn new(
+        io: T,
+        limits: HeadLimits,
+        timeouts: Timeouts,
+        exchange: Arc<Exchange>,
+        leaving: Leaving,
+    ) -> Self {
+        Self {
+            io,
+            framing: Framing::new(limits),
+            exchange,
+            timeouts,
+            held: Vec::new(),
+            cleared: 0,
+            end: None,
+            reading: Stall::default(),
+            lingering: None,
+            leaving,
+            cut: None,
+        }
+    }
+
+    /// Moves what is held and may be passed on. Whether there was any.
+    fn pass_on(&mut self, buf: &mut ReadBuf<'_>) -> bool {
+        let passed = self.cleared.min(buf.remaining());
+        if passed == 0 {
+            return false;
+        }
+        buf.put_slice(&self.held[..passed]);
+        self.held.drain(..passed);
+        self.cleared -= passed;
+        if self.held.is_empty() {
+            self.held = Vec::new();
+        }
+        true
+    }
+
+    /// Reads, and passes on what is good. Whether hyper has anything to look at.
+    fn poll_more(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<bool>> {
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
+        let arrived = &buf.filled()[before..];
+        if arrived.is_empty() {
+            self.end = Some(End::Closed);
+            return Poll::Ready(Ok(false));
+        }
+        if self.held.is_empty() {
+            self.reading.progress();
+            let cleared = self.framing.clear(arrived);
+            self.held.extend_from_slice(&arrived[cleared.bytes..]);
+            buf.set_filled(before + cleared.bytes);
+            self.heed(cleared.refusal);
+            return Poll::Ready(Ok(cleared.bytes > 0));
+        }
+        self.held.extend_from_slice(arrived);
+        buf.set_filled(before);
+        self.clear_held();
+        // A head that arrives byte by byte gets no more time by it.
+        if self.cleared > 0 {
+            self.reading.progress();
+        }
+        Poll::Ready(Ok(false))
+    }
+
+    fn clear_held(&mut self) {
+        let cleared = self.framing.clear(&self.held);
+        self.cleared = cleared.bytes;
+        self.heed(cleared.refusal);
+    }
+
+    fn heed(&mut self, refused: Option<Refused>) {
+        match refused {
+            None => {}
+            Some(Refused::Head(refusal)) => self.refuse(refusal),
+            Some(Refused::Body(refusal)) => {
+                self.break_off(io::Error::new(io::ErrorKind::InvalidData, refusal));
+            }
+        }
+    }
+
+    /// Puts the refusal in the place of the head that was not good.
+    fn refuse(&mut self, refusal: Refusal) {
+        self.exchange.refuse(self.framing.heads() + 1, refusal);
+        self.framing.close();
+        self.held.truncate(self.cleared);
+        self.held.extend_from_slice(STAND_IN);
+        self.cleared = self.held.len();
+        self.end = Some(End::Refused);
+    }
+
+    fn break_off(&mut self, error: io::Error) {
+        self.framing.close();
+        self.held.truncate(self.cleared);
+        self.end = Some(End::Broken(error));
+    }
+
+    /// Nothing has arrived. Until when may that go on?
+    fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let position = self.framing.position();
+        let closing = self.exchange.closing();
+        let (limit, at_latest) = match position {
+            Position::Head if !self.held.is_empty() => (self.timeouts.head, None),
+            Position::Head if self.exchange.is_busy() => return Poll::Pending,
+            Position::Head => (self.timeouts.idle, closing),
+            Position::Body => (self.timeouts.body, None),
+            Position::Tunnel => return self.poll_cut(cx),
+            Position::Undecided | Position::Refused => return Poll::Pending,
+        };
+        ready!(self.reading.poll_over(cx, limit, at_latest));
+        match position {
+            Position::Head if !self.held.is_empty() => self.refuse(HEAD_TIMEOUT),
+            Position::Head => self.end = Some(End::Closed),
+            _ => self.break_off(io::Error::new(io::ErrorKind::TimedOut, BODY_TIMEOUT)),
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let leaving = &self.leaving;
+        let cut = self
+            .cut
+            .get_or_insert_with(|| Box::pin(leaving.clone().cut()));
+        ready!(cut.as_mut().poll(cx));
+        self.break_off(io::ErrorKind::ConnectionAborted.into());
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for HttpStream<T> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        loop {
+            if this.pass_on(buf) {
+                return Poll::Ready(Ok(()));
+            }
+            match this.end.take() {
+                None => {}
+                Some(End::Closed) => {
+                    this.end = Some(End::Closed);
+                    return Poll::Ready(Ok(()));
+                }
+                Some(End::Refused) => {
+                    this.end = Some(End::Refused);
+                    return Poll::Pending;
+                }
+                Some(End::Broken(error)) => {
+                    this.end = Some(End::Closed);
+                    return Poll::Ready(Err(error));
+                }
+            }
+            if this.framing.position() == Position::Undecided {
+                let decision = this.exchange.tunnel(this.framing.heads(), cx.waker());
+                let Some(tunnel) = decision else {
+                    return Poll::Pending;
+                };
+                this.framing.decide(tunnel);
+                this.clear_held();
+                continue;
+            }
+            match this.poll_more(cx, buf)? {
+                Poll::Ready(true) => return Poll::Ready(Ok(())),
+                Poll::Ready(false) => {}
+                Poll::Pending => ready!(this.poll_patience(cx))?,
+            }
+        }
+    }
+}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for HttpStream<T> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().io).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().io).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.io.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().io).poll_flush(cx)
+    }
+
+    /// Says that no more will come. Where the client may still be sending, what it sends is read for a
+    /// while and thrown away: closing at once would make the kernel reset the connection, and the
+    /// client could lose the response before it reads it.
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if this.lingering.is_none() {
+            ready!(Pin::new(&mut this.io).poll_shutdown(cx))?;
+            if matches!(this.end, Some(End::Closed)) {
+                return Poll::Ready(Ok(()));
+            }
+        }
+        let lingering = this.lingering.get_or_insert_with(Lingering::begin);
+        let scrap = lingering.poll(cx, Pin::new(&mut this.io));
+        let between_requests = this.framing.position() == Position::Head && this.held.is_empty();
+        if between_requests {
+            return Poll::Ready(Ok(()));
+        }
+        scrap
+    }
+}
+
+/// Reading what nobody wants any more.
+struct Lingering {
+    left: usize,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl Lingering {
+    fn begin() -> Self {
+        Self {
+            left: LINGER_BYTES,
+            timer: Box::pin(tokio::time::sleep(LINGER)),
+        }
+    }
+
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut io: Pin<&mut impl AsyncRead>,
+    ) -> Poll<io::Result<()>> {
+        let mut scrap = [0; 2048];
+        while self.left > 0 && self.timer.as_mut().poll(cx).is_pending() {
+            let mut buf = ReadBuf::new(&mut scrap);
+            let read = ready!(io.as_mut().poll_read(cx, &mut buf));
+            if read.is_err() || buf.filled().is_empty() {
+                break;
+            }
+            self.left = self.left.saturating_sub(buf.filled().len());
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// What hyper reads in the place of a refused head.
+const STAND_IN: &[u8] = b"GET / HTTP/1.1\r\nhost: refused\r\nconnection: close\r\n\r\n";
+
+/// How long, and how much, is read from a client that was answered before it had sent everything.
+const LINGER: Duration = Duration::from_secs(1);
+const LINGER_BYTES: usize = 256 << 10;
+
+const HEAD_TIMEOUT: Refusal = Refusal {
+    status: StatusCode::REQUEST_TIMEOUT,
+    reason: "the request head did not arrive in time",
+};
+const BODY_TIMEOUT: Refusal = Refusal {
+    status: StatusCode::REQUEST_TIMEOUT,
+    reason: "the request body stopped arriving",
+};
