@@ -239,7 +239,7 @@ async fn serve_http1<S: Service>(opened: Opened<S>) {
         service,
         ..
     } = opened;
-    let exchange = Arc::new(Exchange::default());
+    let exchange = Exchange::new();
     let stream = HttpStream::new(
         transport,
         settings.head_limits,
@@ -293,7 +293,7 @@ async fn serve_http2<S: Service>(opened: Opened<S>) {
         service,
         ..
     } = opened;
-    let exchange = Arc::new(Exchange::default());
+    let exchange = Exchange::new();
     let answer = |request: Request<Incoming>| {
         let (service, downstream) = (service.clone(), Arc::clone(&downstream));
         let begun = exchange.begin();

@@ -449,3 +449,6 @@ impl<S: Service> Drop for Admission<S> {
         self.service.connection(&self.listener, false);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,13 +11,13 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body::{Body, Frame, SizeHint};
 use parking_lot::Mutex;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep_until};
 
 use super::framing::Refusal;
 
 /// What is going on on one connection. Touched by its own task (HTTP/1.1) or its own thread (HTTP/2)
 /// alone, so that nothing in here is ever waited for.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Exchange {
     /// Requests that the service was called for.
     begun: AtomicU64,
@@ -25,6 +25,8 @@ pub(crate) struct Exchange {
     answered: AtomicU64,
     /// Requests whose response was sent, or given up.
     ended: AtomicU64,
+    /// When the last of them was; when the connection began, before there was any.
+    ended_at: Mutex<Instant>,
     /// Whether the last answer opens a tunnel.
     tunnel: AtomicBool,
     /// Who waits for the answer.
@@ -36,23 +38,35 @@ pub(crate) struct Exchange {
 }
 
 impl Exchange {
-    /// Whether a request waits for its response, or a response is being sent.
-    pub(crate) fn is_busy(&self) -> bool {
-        self.begun.load(Ordering::Relaxed) != self.ended.load(Ordering::Relaxed)
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            begun: AtomicU64::new(0),
+            answered: AtomicU64::new(0),
+            ended: AtomicU64::new(0),
+            ended_at: Mutex::new(Instant::now()),
+            tunnel: AtomicBool::new(false),
+            waiting: Mutex::default(),
+            refusal: OnceLock::new(),
+            closing: OnceLock::new(),
+        })
     }
 
-    /// Resolves when no request was in flight for `limit`, give or take a quarter.
+    /// Since when nothing is in flight. None: a request waits for its response, or a response is being
+    /// sent.
+    pub(crate) fn quiet_since(&self) -> Option<Instant> {
+        let busy = self.begun.load(Ordering::Relaxed) != self.ended.load(Ordering::Relaxed);
+        (!busy).then(|| *self.ended_at.lock())
+    }
+
+    /// Resolves when nothing was in flight for `limit`.
     pub(crate) async fn idle(&self, limit: Duration) {
-        let mut quiet = 0;
-        while quiet < 4 {
-            let before = self.begun.load(Ordering::Relaxed);
-            sleep(limit / 4).await;
-            let same = before == self.begun.load(Ordering::Relaxed);
-            quiet = if same && !self.is_busy() {
-                quiet + 1
-            } else {
-                0
-            };
+        loop {
+            let now = Instant::now();
+            let end = self.quiet_since().unwrap_or(now) + limit;
+            if end <= now {
+                return;
+            }
+            sleep_until(end).await;
         }
     }
 
@@ -126,6 +140,7 @@ impl InFlight {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
+        *self.0.ended_at.lock() = Instant::now();
         self.0.ended.fetch_add(1, Ordering::Relaxed);
     }
 }

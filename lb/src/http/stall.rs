@@ -20,6 +20,11 @@ impl Stall {
         self.deadline = None;
     }
 
+    /// There is time until `deadline`.
+    pub(super) fn extend(&mut self, deadline: Instant) {
+        self.deadline = Some(deadline);
+    }
+
     /// Ready when nothing has happened for `limit`, or it is later than `at_latest`.
     pub(super) fn poll_over(
         &mut self,

@@ -15,7 +15,7 @@ use std::time::Duration;
 
 use http::StatusCode;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::Sleep;
+use tokio::time::{Instant, Sleep};
 
 use super::framing::{Framing, HeadLimits, Position, Refusal, Refused};
 use super::reply::Exchange;
@@ -160,34 +160,53 @@ impl<T: AsyncRead + AsyncWrite + Unpin> HttpStream<T> {
     }
 
     /// Nothing has arrived. Until when may that go on?
-    fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let position = self.framing.position();
-        let closing = self.exchange.closing();
-        let (limit, at_latest) = match position {
-            Position::Head if !self.held.is_empty() => (self.timeouts.head, None),
-            Position::Head if self.exchange.is_busy() => return Poll::Pending,
-            Position::Head => (self.timeouts.idle, closing),
-            Position::Body => (self.timeouts.body, None),
-            Position::Tunnel => return self.poll_cut(cx),
+    fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        match self.framing.position() {
+            Position::Head if self.held.is_empty() => {
+                ready!(self.poll_idle(cx));
+                self.end = Some(End::Closed);
+            }
+            Position::Head => {
+                ready!(self.reading.poll_over(cx, self.timeouts.head, None));
+                self.refuse(HEAD_TIMEOUT);
+            }
+            Position::Body => {
+                ready!(self.reading.poll_over(cx, self.timeouts.body, None));
+                self.break_off(io::Error::new(io::ErrorKind::TimedOut, BODY_TIMEOUT));
+            }
+            Position::Tunnel => {
+                ready!(self.poll_cut(cx));
+                self.break_off(io::ErrorKind::ConnectionAborted.into());
+            }
             Position::Undecided | Position::Refused => return Poll::Pending,
-        };
-        ready!(self.reading.poll_over(cx, limit, at_latest));
-        match position {
-            Position::Head if !self.held.is_empty() => self.refuse(HEAD_TIMEOUT),
-            Position::Head => self.end = Some(End::Closed),
-            _ => self.break_off(io::Error::new(io::ErrorKind::TimedOut, BODY_TIMEOUT)),
         }
-        Poll::Ready(Ok(()))
+        Poll::Ready(())
     }
 
-    fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+    /// Ready when the client has been without a request for too long. hyper does not read again when a
+    /// response has been sent, if it has read in vain before: so the timer runs all the time, and when
+    /// it fires it is seen how long nothing was in flight.
+    fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let limit = self.timeouts.idle;
+        loop {
+            let quiet = self.exchange.quiet_since();
+            let closing = self.exchange.closing().filter(|_| quiet.is_some());
+            ready!(self.reading.poll_over(cx, limit, closing));
+            let now = Instant::now();
+            let end = quiet.unwrap_or(now) + limit;
+            if closing.is_some_and(|closing| closing <= now) || end <= now {
+                return Poll::Ready(());
+            }
+            self.reading.extend(end);
+        }
+    }
+
+    fn poll_cut(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let leaving = &self.leaving;
         let cut = self
             .cut
             .get_or_insert_with(|| Box::pin(leaving.clone().cut()));
-        ready!(cut.as_mut().poll(cx));
-        self.break_off(io::ErrorKind::ConnectionAborted.into());
-        Poll::Ready(Ok(()))
+        cut.as_mut().poll(cx)
     }
 }
 
@@ -229,7 +248,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for HttpStream<T> {
             match this.poll_more(cx, buf)? {
                 Poll::Ready(true) => return Poll::Ready(Ok(())),
                 Poll::Ready(false) => {}
-                Poll::Pending => ready!(this.poll_patience(cx))?,
+                Poll::Pending => ready!(this.poll_patience(cx)),
             }
         }
     }

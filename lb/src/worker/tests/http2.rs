@@ -1,0 +1,111 @@
+use hyper::client::conn::http2::{SendRequest, handshake};
+use hyper_util::rt::TokioExecutor;
+use rustls::version::TLS13;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::task::JoinHandle;
+
+use super::*;
+
+/// An HTTP/2 client, and how its connection ends.
+pub(super) async fn client(
+    stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+) -> (SendRequest<Full<Bytes>>, JoinHandle<hyper::Result<()>>) {
+    let io = TokioIo::new(stream);
+    let (sender, connection) = handshake(TokioExecutor::new(), io).await.unwrap();
+    (sender, tokio::spawn(connection))
+}
+
+pub(super) fn request(path: &str) -> Request<Full<Bytes>> {
+    let uri = format!("https://shop.example.com{path}");
+    Request::post(uri)
+        .body(Full::new(Bytes::from_static(b"abc")))
+        .unwrap()
+}
+
+pub(super) async fn body(response: Response<Incoming>) -> String {
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    String::from_utf8(body.to_vec()).unwrap()
+}
+
+#[tokio::test]
+async fn requests_are_served_over_tls() {
+    let edge = Edge::start(secure());
+    let config = edge.pki.client(&[&TLS13], &["h2"]);
+    let stream = edge.connect_tls(&config, "shop.example.com").await.unwrap();
+    let (mut sender, _) = client(stream).await;
+    for _ in 0..3 {
+        let response = soon(sender.send_request(request("/echo"))).await.unwrap();
+        assert_eq!(body(response).await, "abc");
+    }
+}
+
+#[tokio::test]
+async fn plain_listeners_speak_it_to_those_who_begin_so() {
+    let edge = Edge::start(plain());
+    let (mut sender, _) = client(edge.connect().await).await;
+    let response = soon(sender.send_request(request("/echo"))).await.unwrap();
+    assert_eq!(body(response).await, "abc");
+}
+
+#[tokio::test]
+async fn a_preface_in_pieces_is_still_one() {
+    let edge = Edge::start(plain());
+    let mut stream = edge.connect().await;
+    for byte in b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0" {
+        stream.write_all(&[*byte]).await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    let mut header = [0; 9];
+    soon(stream.read_exact(&mut header)).await.unwrap();
+    assert_eq!(header[3], 4, "SETTINGS");
+}
+
+#[tokio::test]
+async fn methods_that_begin_like_a_preface_are_methods() {
+    let edge = Edge::start(plain());
+    let mut stream = edge.connect().await;
+    for byte in b"PRINT / HTTP/1.0\r\n\r\n" {
+        stream.write_all(&[*byte]).await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    assert!(rest(&mut stream).await.ends_with("hello"));
+}
+
+#[tokio::test]
+async fn it_is_not_spoken_where_it_is_not_offered() {
+    let mut listener = plain();
+    listener.protocols = vec![HttpVersion::Http1];
+    let edge = Edge::start(listener);
+    let mut stream = edge.connect().await;
+    let answer = exchange(&mut stream, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 505 "), "{answer}");
+}
+
+#[tokio::test]
+async fn idle_connections_are_closed() {
+    let edge = Edge::start(limited(plain(), |limits| limits.idle_timeout = SOON));
+    let (mut sender, ended) = client(edge.connect().await).await;
+    let waited = tokio::spawn(sender.send_request(request("/wait")));
+    soon(edge.probe.waits.notified()).await;
+    // A request in flight is not idleness.
+    tokio::time::sleep(SOON * 2).await;
+    edge.probe.go.notify_one();
+    let response = soon(waited).await.unwrap().unwrap();
+    assert_eq!(body(response).await, "waited");
+    soon(ended).await.unwrap().unwrap();
+}
+
+#[tokio::test]
+async fn large_heads_are_refused() {
+    let edge = Edge::start(plain());
+    let (mut sender, _) = client(edge.connect().await).await;
+    let mut large = request("/");
+    large
+        .headers_mut()
+        .insert("x", "y".repeat(4000).parse().unwrap());
+    let response = soon(sender.send_request(large)).await;
+    let refused = response.is_err_and(|error| error.is_parse() || !error.is_closed());
+    assert!(refused || edge.probe.paths().is_empty());
+    let response = soon(sender.send_request(request("/echo"))).await.unwrap();
+    assert_eq!(body(response).await, "abc");
+}
