@@ -1,29 +1,24 @@
 //! One downstream connection: handshake, protocol, service, end.
 
-use std::convert::Infallible;
 use std::error::Error;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use config::HttpVersion;
-use http::{Method, Request, Response, StatusCode};
+use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{sleep_until, timeout};
 
 use crate::downstream::{Downstream, TlsInfo};
-use crate::drain::{GRACE, Leaving};
+use crate::drain::Leaving;
 use crate::http::framing::Refusal;
-use crate::http::reply::{self, Exchange};
-use crate::http::stream::HttpStream;
+use crate::http::serve::Session;
 use crate::http::transport::{Io, Transport};
 use crate::listener::ListenerSettings;
 use crate::proxy_protocol::{self, Proxied};
@@ -113,13 +108,9 @@ pub(crate) async fn run<S: Service>(arrival: Arrival<S>) {
 
 /// A connection on which requests can be read.
 struct Opened<S: Service> {
-    transport: Transport<Admission<S>>,
+    session: Session<S>,
     /// What the client chose by ALPN.
     version: Option<HttpVersion>,
-    downstream: Arc<Downstream>,
-    settings: Arc<ListenerSettings>,
-    leaving: Leaving,
-    service: S,
 }
 
 async fn open<S: Service>(mut arrival: Arrival<S>) -> Result<Opened<S>, HandshakeFailure> {
@@ -136,9 +127,8 @@ async fn open<S: Service>(mut arrival: Arrival<S>) -> Result<Opened<S>, Handshak
         }
     };
     let patience = settings.listener.limits.body_idle_timeout;
-    Ok(Opened {
+    let session = Session {
         transport: Transport::new(io, patience, arrival.admission),
-        version,
         downstream: Arc::new(Downstream {
             listener: Arc::clone(&settings.listener),
             client,
@@ -150,7 +140,8 @@ async fn open<S: Service>(mut arrival: Arrival<S>) -> Result<Opened<S>, Handshak
         settings,
         leaving: arrival.leaving,
         service: arrival.service,
-    })
+    };
+    Ok(Opened { session, version })
 }
 
 /// The client, and the address that it connected to. A PROXY header is demanded from trusted proxies;
@@ -191,29 +182,36 @@ fn version_of(alpn: &[u8]) -> HttpVersion {
 }
 
 /// Waits for the client's first word with as little memory as possible, then serves it.
-async fn serve<S: Service>(mut opened: Opened<S>) {
-    let limit = opened.settings.listener.limits.idle_timeout;
-    let mut leaving = opened.leaving.clone();
+async fn serve<S: Service>(opened: Opened<S>) {
+    let Opened {
+        mut session,
+        version,
+    } = opened;
+    let limit = session.settings.timeouts.idle;
+    let mut leaving = session.leaving.clone();
     let version = tokio::select! {
         biased;
-        version = first_word(&mut opened) => version,
+        version = first_word(&mut session, version) => version,
         () = patience(limit, &mut leaving) => return,
     };
     // What breaks off here is the client's affair.
     match version {
-        Ok(Some(HttpVersion::Http1)) => Box::pin(serve_http1(opened)).await,
-        Ok(Some(HttpVersion::Http2)) => Box::pin(serve_http2(opened)).await,
+        Ok(Some(HttpVersion::Http1)) => Box::pin(session.http1()).await,
+        Ok(Some(HttpVersion::Http2)) => Box::pin(session.http2()).await,
         Ok(None) | Err(_) => {}
     }
 }
 
 /// What the client speaks, if that is offered here. None: it left.
-async fn first_word<S: Service>(opened: &mut Opened<S>) -> io::Result<Option<HttpVersion>> {
-    let offered = &opened.settings.listener.protocols;
-    let version = match opened.version {
-        None if offered.contains(&HttpVersion::Http2) => opened.transport.version().await?,
+async fn first_word<S: Service>(
+    session: &mut Session<S>,
+    chosen: Option<HttpVersion>,
+) -> io::Result<Option<HttpVersion>> {
+    let offered = &session.settings.listener.protocols;
+    let version = match chosen {
+        None if offered.contains(&HttpVersion::Http2) => session.transport.version().await?,
         chosen => {
-            let spoke = opened.transport.wait().await?;
+            let spoke = session.transport.wait().await?;
             spoke.map(|()| chosen.unwrap_or(HttpVersion::Http1))
         }
     };
@@ -224,113 +222,11 @@ async fn first_word<S: Service>(opened: &mut Opened<S>) -> io::Result<Option<Htt
 async fn patience(limit: Duration, leaving: &mut Leaving) {
     let left = async {
         leaving.begun().await;
-        sleep(GRACE).await;
+        sleep_until(leaving.grace()).await;
     };
     // Running into the limit and leaving are the same to the connection.
     let _ = timeout(limit, left).await;
 }
-
-async fn serve_http1<S: Service>(opened: Opened<S>) {
-    let Opened {
-        transport,
-        downstream,
-        settings,
-        mut leaving,
-        service,
-        ..
-    } = opened;
-    let exchange = Exchange::new();
-    let stream = HttpStream::new(
-        transport,
-        settings.head_limits,
-        settings.timeouts,
-        Arc::clone(&exchange),
-        leaving.clone(),
-    );
-    let answer = |request: Request<Incoming>| {
-        let (service, downstream) = (service.clone(), Arc::clone(&downstream));
-        let begun = exchange.begin();
-        async move {
-            let in_flight = match begun {
-                Ok(in_flight) => in_flight,
-                Err(refusal) => {
-                    service.refused(&downstream, &refusal);
-                    return Ok::<_, Infallible>(reply::refusal(refusal));
-                }
-            };
-            let connect = request.method() == Method::CONNECT;
-            let response = service.serve(downstream, request).await;
-            Ok(in_flight.answer(response, connect))
-        }
-    };
-    let connection = settings
-        .http1
-        .serve_connection(TokioIo::new(stream), service_fn(answer));
-    let mut connection = pin!(connection.with_upgrades());
-    let ended = tokio::select! {
-        biased;
-        ended = connection.as_mut() => ended,
-        () = leaving.begun() => {
-            exchange.close_at(Instant::now() + GRACE);
-            tokio::select! {
-                biased;
-                ended = connection.as_mut() => ended,
-                () = leaving.cut() => return,
-            }
-        }
-    };
-    if ended.is_err_and(|error| error.is_parse()) {
-        service.refused(&downstream, &UNREADABLE);
-    }
-}
-
-async fn serve_http2<S: Service>(opened: Opened<S>) {
-    let Opened {
-        transport,
-        downstream,
-        settings,
-        mut leaving,
-        service,
-        ..
-    } = opened;
-    let exchange = Exchange::new();
-    let answer = |request: Request<Incoming>| {
-        let (service, downstream) = (service.clone(), Arc::clone(&downstream));
-        let begun = exchange.begin();
-        async move {
-            let response = service.serve(downstream, request).await;
-            match begun {
-                Ok(in_flight) => Ok::<_, Infallible>(in_flight.follow(response)),
-                Err(refusal) => Ok(reply::refusal(refusal)),
-            }
-        }
-    };
-    let connection = settings
-        .http2
-        .serve_connection(TokioIo::new(transport), service_fn(answer));
-    let mut connection = pin!(connection);
-    let idle_timeout = settings.timeouts.idle;
-    tokio::select! {
-        biased;
-        // How it ended is no news: each of its requests has been accounted for.
-        _ = connection.as_mut() => return,
-        () = leaving.begun() => {}
-        () = exchange.idle(idle_timeout) => {}
-    }
-    connection.as_mut().graceful_shutdown();
-    tokio::select! {
-        biased;
-        _ = connection => {}
-        () = leaving.cut() => {}
-        () = exchange.idle(idle_timeout) => {}
-    }
-}
-
-/// hyper finds fault with a head that passed our own scan, and has answered it.
-const UNREADABLE: Refusal = Refusal {
-    status: StatusCode::BAD_REQUEST,
-    reason: "the request head cannot be understood",
-};
 
 impl HandshakeFailure {
     /// Its name in metrics.

@@ -48,6 +48,14 @@ impl Leaving {
         }
     }
 
+    /// Until when a connection waits for a request that may be on its way: for [`GRACE`], or for half of
+    /// the time that is left if that is less.
+    pub(crate) fn grace(&self) -> Instant {
+        let now = Instant::now();
+        let left = self.0.borrow().map(|deadline| deadline.duration_since(now));
+        now + left.map_or(GRACE, |left| GRACE.min(left / 2))
+    }
+
     /// Resolves at the deadline.
     pub(crate) async fn cut(mut self) {
         loop {

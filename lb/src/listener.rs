@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::net::{SocketAddr, TcpListener as StdTcpListener};
+use std::net::{IpAddr, SocketAddr, TcpListener as StdTcpListener};
 use std::sync::Arc;
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -269,7 +269,10 @@ impl<S: Service> Accepting<S> {
 
 /// IPv4 clients of an IPv6 socket are IPv4 clients.
 fn canonical(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
+    match address.ip().to_canonical() {
+        IpAddr::V4(ip) => (ip, address.port()).into(),
+        IpAddr::V6(_) => address,
+    }
 }
 
 /// What to do when accepting fails. Some failures are the client's, who went away before it was
@@ -333,3 +336,33 @@ const HTTP2_RESETS: usize = 64;
 
 /// How long a ping may take.
 const HTTP2_PING_TIMEOUT: Duration = Duration::from_secs(20);
+
+#[cfg(test)]
+mod tests {
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn accepting_pauses_while_there_are_no_descriptors() {
+        let start = Instant::now();
+        let mut backoff = Backoff::default();
+        let full = io::Error::from(rustix::io::Errno::MFILE);
+        backoff.after(&full, "test").await;
+        assert_eq!(start.elapsed(), BACKOFF_MIN);
+        for _ in 0..20 {
+            backoff.after(&full, "test").await;
+        }
+        let before = Instant::now();
+        backoff.after(&full, "test").await;
+        assert_eq!(before.elapsed(), BACKOFF_MAX);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_went_away_costs_no_pause() {
+        let start = Instant::now();
+        let gone = io::Error::from(rustix::io::Errno::CONNABORTED);
+        Backoff::default().after(&gone, "test").await;
+        assert_eq!(start.elapsed(), Duration::ZERO);
+    }
+}

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::io;
 use std::net::{SocketAddr, TcpListener as StdTcpListener};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -28,6 +28,7 @@ pub struct Workers {
     threads: Vec<Thread>,
     limit: Arc<ConnectionLimit>,
     listeners: Mutex<HashMap<String, Listening>>,
+    next_id: AtomicU64,
 }
 
 struct Thread {
@@ -38,6 +39,8 @@ struct Thread {
 
 /// A listener that is served.
 struct Listening {
+    /// What the workers know it by.
+    id: u64,
     address: SocketAddr,
     settings: Arc<ArcSwap<ListenerSettings>>,
     /// One for each worker.
@@ -46,14 +49,14 @@ struct Listening {
 
 enum Command {
     Listen {
-        name: String,
+        id: u64,
         socket: StdTcpListener,
         address: SocketAddr,
         settings: Arc<ArcSwap<ListenerSettings>>,
         place: Arc<Place>,
     },
     Leave {
-        name: String,
+        id: u64,
         deadline: Instant,
     },
     Drain {
@@ -95,6 +98,7 @@ impl Workers {
             threads: threads.collect::<io::Result<_>>()?,
             limit,
             listeners: Mutex::default(),
+            next_id: AtomicU64::new(0),
         })
     }
 
@@ -118,13 +122,14 @@ impl Workers {
         if listeners.contains_key(&name) {
             return Err(AddError::Exists(name));
         }
+        let id = self.next_id.fetch_add(1, Ordering::Relaxed);
         let settings = Arc::new(ArcSwap::from_pointee(settings));
         let mut places = Vec::new();
         for (thread, socket) in self.threads.iter().zip(sockets) {
             let place = Arc::new(Place::new(&thread.open, &self.limit));
             places.push(Arc::clone(&place));
             thread.send(Command::Listen {
-                name: name.clone(),
+                id,
                 socket,
                 address,
                 settings: Arc::clone(&settings),
@@ -132,6 +137,7 @@ impl Workers {
             });
         }
         let listening = Listening {
+            id,
             address,
             settings,
             places,
@@ -143,26 +149,38 @@ impl Workers {
     /// Gives the listener of the same name other settings, which hold for connections from now on. Its
     /// sockets stay as they are. False: there is none of that name.
     pub fn update(&self, settings: ListenerSettings) -> bool {
-        let listeners = self.listeners.lock();
-        let Some(listening) = listeners.get(&settings.listener.name) else {
+        let name = settings.listener.name.clone();
+        self.replace(&name, settings)
+    }
+
+    /// Makes the listener `old` one of another name and other settings that listens on the same address:
+    /// its sockets stay as they are. False: there is no listener `old`, or there is one of the new name.
+    pub fn replace(&self, old: &str, settings: ListenerSettings) -> bool {
+        let mut listeners = self.listeners.lock();
+        let new = settings.listener.name.clone();
+        if new != old && listeners.contains_key(&new) {
+            return false;
+        }
+        let Some(listening) = listeners.remove(old) else {
             return false;
         };
         listening.settings.store(Arc::new(settings));
+        listeners.insert(new, listening);
         true
     }
 
     /// Stops to listen, and lets the listener's connections finish what they are at for as long as
     /// `limit`. False: there is none of that name.
     pub fn remove(&self, name: &str, limit: Duration) -> bool {
-        let found = self.listeners.lock().remove(name).is_some();
-        if found {
-            let deadline = Instant::now() + limit;
-            for thread in &self.threads {
-                let name = name.to_owned();
-                thread.send(Command::Leave { name, deadline });
-            }
+        let Some(listening) = self.listeners.lock().remove(name) else {
+            return false;
+        };
+        let deadline = Instant::now() + limit;
+        let id = listening.id;
+        for thread in &self.threads {
+            thread.send(Command::Leave { id, deadline });
         }
-        found
+        true
     }
 
     /// The address of a listener that is served.
@@ -250,7 +268,7 @@ impl Thread {
 struct Worker<S> {
     service: S,
     open: Arc<Open>,
-    listening: HashMap<String, Leave>,
+    listening: HashMap<u64, Leave>,
     accepting: JoinSet<()>,
 }
 
@@ -268,14 +286,14 @@ impl<S: Service> Worker<S> {
         while let Some(command) = inbox.recv().await {
             match command {
                 Command::Listen {
-                    name,
+                    id,
                     socket,
                     address,
                     settings,
                     place,
-                } => self.listen(name, socket, address, settings, place),
-                Command::Leave { name, deadline } => {
-                    if let Some(leave) = self.listening.remove(&name) {
+                } => self.listen(id, socket, address, settings, place),
+                Command::Leave { id, deadline } => {
+                    if let Some(leave) = self.listening.remove(&id) {
                         leave.begin(deadline);
                     }
                 }
@@ -289,7 +307,7 @@ impl<S: Service> Worker<S> {
 
     fn listen(
         &mut self,
-        name: String,
+        id: u64,
         socket: StdTcpListener,
         address: SocketAddr,
         settings: Arc<ArcSwap<ListenerSettings>>,
@@ -298,7 +316,7 @@ impl<S: Service> Worker<S> {
         let socket = match TcpListener::from_std(socket) {
             Ok(socket) => socket,
             Err(error) => {
-                return tracing::error!(listener = name, %error, "cannot wait for connections");
+                return tracing::error!(%address, %error, "cannot wait for connections");
             }
         };
         let (leave, leaving) = leave();
@@ -311,7 +329,7 @@ impl<S: Service> Worker<S> {
             leaving,
         };
         self.accepting.spawn(accepting.run());
-        self.listening.insert(name, leave);
+        self.listening.insert(id, leave);
     }
 
     /// How many connections were cut.

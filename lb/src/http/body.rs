@@ -1,7 +1,5 @@
 //! Where the body of an HTTP/1.x request ends (RFC 9112, sections 6 and 7.1).
 
-use http::StatusCode;
-
 use super::framing::Refusal;
 use super::head::{BodyLength, is_field_content, is_token};
 
@@ -159,17 +157,10 @@ const MAX_DIGITS: u8 = 15;
 /// Bytes of chunk extensions and trailers of one body.
 const MAX_EXTRAS: usize = 8 << 10;
 
-const fn bad(reason: &'static str) -> Refusal {
-    Refusal {
-        status: StatusCode::BAD_REQUEST,
-        reason,
-    }
-}
-
-const CHUNK_LINE: Refusal = bad("the size line of a chunk is malformed");
-const CHUNK_END: Refusal = bad("a chunk is longer than its size says");
-const TRAILERS: Refusal = bad("the trailers after the last chunk are malformed");
-const EXTRAS: Refusal = bad("chunk extensions and trailers are larger than 8 KiB");
+const CHUNK_LINE: Refusal = Refusal::bad_request("the size line of a chunk is malformed");
+const CHUNK_END: Refusal = Refusal::bad_request("a chunk is longer than its size says");
+const TRAILERS: Refusal = Refusal::bad_request("the trailers after the last chunk are malformed");
+const EXTRAS: Refusal = Refusal::bad_request("chunk extensions and trailers are larger than 8 KiB");
 
 #[cfg(test)]
 mod tests {

@@ -274,48 +274,46 @@ const TOKEN: [bool; 256] = {
     table
 };
 
-const fn bad(reason: &'static str) -> Refusal {
-    Refusal {
-        status: StatusCode::BAD_REQUEST,
-        reason,
-    }
-}
-
 const REQUEST_LINE: Refusal =
-    bad("the request line is not `METHOD TARGET HTTP/1.1` with single spaces");
-const METHOD: Refusal = bad("the method is not a token");
-const TARGET: Refusal =
-    bad("the request target is empty or holds a character that must be percent-encoded");
-const VERSION: Refusal = Refusal {
-    status: StatusCode::HTTP_VERSION_NOT_SUPPORTED,
-    reason: "the version of HTTP is neither 1.1 nor 1.0",
-};
-const TOO_LARGE: Refusal = Refusal {
-    status: StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-    reason: "the request head is larger than this listener takes",
-};
-const TOO_MANY: Refusal = Refusal {
-    status: StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-    reason: "the request has more header fields than this listener takes",
-};
-const CODING: Refusal = Refusal {
-    status: StatusCode::NOT_IMPLEMENTED,
-    reason: "Transfer-Encoding is something else than `chunked`",
-};
-const REPEATED_CODING: Refusal = bad("Transfer-Encoding is given more than once");
-const LENGTH_AND_CODING: Refusal = bad("Content-Length and Transfer-Encoding are both given");
-const CODING_IN_HTTP_10: Refusal = bad("Transfer-Encoding is given in HTTP/1.0");
-const REPEATED_LENGTH: Refusal = bad("Content-Length is given more than once");
-const MALFORMED_LENGTH: Refusal = bad("Content-Length is not one decimal number");
-const REPEATED_HOST: Refusal = bad("Host is given more than once");
-const NO_HOST: Refusal = bad("Host is missing");
-const FOLDED: Refusal = bad("a header line begins with a space (folding is obsolete)");
-const NO_COLON: Refusal = bad("a header line has no colon");
-const SPACE_BEFORE_COLON: Refusal = bad("a space stands before the colon of a header line");
-const FIELD_NAME: Refusal = bad("the name of a header field is not a token");
-const FIELD_VALUE: Refusal = bad("the value of a header field holds a control character");
-const BARE_CR: Refusal = bad("a carriage return stands without a line feed");
-const BARE_LF: Refusal = bad("a line ends without a carriage return");
+    Refusal::bad_request("the request line is not `METHOD TARGET HTTP/1.1` with single spaces");
+const METHOD: Refusal = Refusal::bad_request("the method is not a token");
+const TARGET: Refusal = Refusal::bad_request(
+    "the request target is empty or holds a character that must be percent-encoded",
+);
+const VERSION: Refusal = Refusal::new(
+    StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+    "the version of HTTP is neither 1.1 nor 1.0",
+);
+const TOO_LARGE: Refusal = Refusal::new(
+    StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+    "the request head is larger than this listener takes",
+);
+const TOO_MANY: Refusal = Refusal::new(
+    StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+    "the request has more header fields than this listener takes",
+);
+const CODING: Refusal = Refusal::new(
+    StatusCode::NOT_IMPLEMENTED,
+    "Transfer-Encoding is something else than `chunked`",
+);
+const REPEATED_CODING: Refusal = Refusal::bad_request("Transfer-Encoding is given more than once");
+const LENGTH_AND_CODING: Refusal =
+    Refusal::bad_request("Content-Length and Transfer-Encoding are both given");
+const CODING_IN_HTTP_10: Refusal = Refusal::bad_request("Transfer-Encoding is given in HTTP/1.0");
+const REPEATED_LENGTH: Refusal = Refusal::bad_request("Content-Length is given more than once");
+const MALFORMED_LENGTH: Refusal = Refusal::bad_request("Content-Length is not one decimal number");
+const REPEATED_HOST: Refusal = Refusal::bad_request("Host is given more than once");
+const NO_HOST: Refusal = Refusal::bad_request("Host is missing");
+const FOLDED: Refusal =
+    Refusal::bad_request("a header line begins with a space (folding is obsolete)");
+const NO_COLON: Refusal = Refusal::bad_request("a header line has no colon");
+const SPACE_BEFORE_COLON: Refusal =
+    Refusal::bad_request("a space stands before the colon of a header line");
+const FIELD_NAME: Refusal = Refusal::bad_request("the name of a header field is not a token");
+const FIELD_VALUE: Refusal =
+    Refusal::bad_request("the value of a header field holds a control character");
+const BARE_CR: Refusal = Refusal::bad_request("a carriage return stands without a line feed");
+const BARE_LF: Refusal = Refusal::bad_request("a line ends without a carriage return");
 
 #[cfg(test)]
 mod tests {

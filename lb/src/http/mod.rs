@@ -3,7 +3,8 @@
 mod body;
 pub mod framing;
 mod head;
-pub(crate) mod reply;
+mod reply;
+pub(crate) mod serve;
 mod stall;
 pub(crate) mod stream;
 pub(crate) mod transport;

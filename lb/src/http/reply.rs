@@ -11,14 +11,14 @@ use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body::{Body, Frame, SizeHint};
 use parking_lot::Mutex;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use super::framing::Refusal;
 
 /// What is going on on one connection. Touched by its own task (HTTP/1.1) or its own thread (HTTP/2)
 /// alone, so that nothing in here is ever waited for.
 #[derive(Debug)]
-pub(crate) struct Exchange {
+pub(super) struct Exchange {
     /// Requests that the service was called for.
     begun: AtomicU64,
     /// Requests whose response is known.
@@ -27,6 +27,10 @@ pub(crate) struct Exchange {
     ended: AtomicU64,
     /// When the last of them was; when the connection began, before there was any.
     ended_at: Mutex<Instant>,
+    /// HTTP/2: responses of which the client has not taken the last piece.
+    untaken: AtomicU64,
+    /// HTTP/2: pieces that were there for the client to take.
+    moved: AtomicU64,
     /// Whether the last answer opens a tunnel.
     tunnel: AtomicBool,
     /// Who waits for the answer.
@@ -38,12 +42,14 @@ pub(crate) struct Exchange {
 }
 
 impl Exchange {
-    pub(crate) fn new() -> Arc<Self> {
+    pub(super) fn new() -> Arc<Self> {
         Arc::new(Self {
             begun: AtomicU64::new(0),
             answered: AtomicU64::new(0),
             ended: AtomicU64::new(0),
             ended_at: Mutex::new(Instant::now()),
+            untaken: AtomicU64::new(0),
+            moved: AtomicU64::new(0),
             tunnel: AtomicBool::new(false),
             waiting: Mutex::default(),
             refusal: OnceLock::new(),
@@ -53,16 +59,17 @@ impl Exchange {
 
     /// Since when nothing is in flight. None: a request waits for its response, or a response is being
     /// sent.
-    pub(crate) fn quiet_since(&self) -> Option<Instant> {
+    pub(super) fn quiet_since(&self) -> Option<Instant> {
         let busy = self.begun.load(Ordering::Relaxed) != self.ended.load(Ordering::Relaxed);
         (!busy).then(|| *self.ended_at.lock())
     }
 
-    /// Resolves when nothing was in flight for `limit`.
-    pub(crate) async fn idle(&self, limit: Duration) {
+    /// Resolves when nothing was in flight for `limit`, from now on.
+    pub(super) async fn idle(&self, limit: Duration) {
+        let begun = Instant::now();
         loop {
             let now = Instant::now();
-            let end = self.quiet_since().unwrap_or(now) + limit;
+            let end = self.quiet_since().unwrap_or(now).max(begun) + limit;
             if end <= now {
                 return;
             }
@@ -70,26 +77,42 @@ impl Exchange {
         }
     }
 
+    /// Resolves when every response waits for the client to take what there is of it, and none has moved
+    /// for `limit`. A client could hold streams for ever by never opening its windows, while it answers
+    /// pings.
+    pub(super) async fn stalled(&self, limit: Duration) {
+        let moved = || self.moved.load(Ordering::Relaxed);
+        loop {
+            let before = (moved(), self.begun.load(Ordering::Relaxed));
+            sleep(limit).await;
+            let same = before == (moved(), self.begun.load(Ordering::Relaxed));
+            let in_flight = before.1 - self.ended.load(Ordering::Relaxed);
+            if same && in_flight > 0 && in_flight == self.untaken.load(Ordering::Relaxed) {
+                return;
+            }
+        }
+    }
+
     /// No request is wanted after `at`, and every response from now on says so.
-    pub(crate) fn close_at(&self, at: Instant) {
+    pub(super) fn close_at(&self, at: Instant) {
         // A second drain changes nothing: what is sooner than the first one is the deadline's affair.
         let _ = self.closing.set(at);
     }
 
     /// When the connection should end once nothing is in flight.
-    pub(crate) fn closing(&self) -> Option<Instant> {
+    pub(super) fn closing(&self) -> Option<Instant> {
         self.closing.get().copied()
     }
 
     /// The head number `head` will not be served but answered with `refusal`.
-    pub(crate) fn refuse(&self, head: u64, refusal: Refusal) {
+    pub(super) fn refuse(&self, head: u64, refusal: Refusal) {
         // The first refusal is the last thing that a connection reads.
         let _ = self.refusal.set((head, refusal));
     }
 
     /// Whether the answer to request number `head` opens a tunnel; none: there is no answer yet, and
     /// `waker` will be woken.
-    pub(crate) fn tunnel(&self, head: u64, waker: &Waker) -> Option<bool> {
+    pub(super) fn tunnel(&self, head: u64, waker: &Waker) -> Option<bool> {
         if self.answered.load(Ordering::Relaxed) >= head {
             return Some(self.tunnel.load(Ordering::Relaxed));
         }
@@ -97,70 +120,119 @@ impl Exchange {
         None
     }
 
-    /// Begins a request, or says that it is the refused one.
-    pub(crate) fn begin(self: &Arc<Self>) -> Result<InFlight, Refusal> {
+    /// Begins an HTTP/1.1 request, or says that it is the refused one.
+    pub(super) fn begin(self: &Arc<Self>) -> Result<InFlight, Refusal> {
         let number = self.begun.fetch_add(1, Ordering::Relaxed) + 1;
-        let in_flight = InFlight(Arc::clone(self));
+        let in_flight = InFlight::new(self, false);
         match self.refusal.get() {
             Some((head, refusal)) if *head == number => Err(*refusal),
             _ => Ok(in_flight),
+        }
+    }
+
+    /// Begins an HTTP/2 request.
+    pub(super) fn begin_http2(self: &Arc<Self>) -> InFlight {
+        self.begun.fetch_add(1, Ordering::Relaxed);
+        InFlight::new(self, true)
+    }
+
+    fn answered(&self, tunnel: bool) {
+        self.tunnel.store(tunnel, Ordering::Relaxed);
+        self.answered.fetch_add(1, Ordering::Relaxed);
+        if let Some(waker) = self.waiting.lock().take() {
+            waker.wake();
         }
     }
 }
 
 /// A request in flight, until this is dropped.
 #[derive(Debug)]
-pub(crate) struct InFlight(Arc<Exchange>);
+pub(super) struct InFlight {
+    exchange: Arc<Exchange>,
+    /// HTTP/1.1 is watched where it writes: a stream of HTTP/2 writes nothing when it stalls.
+    watched: bool,
+    untaken: bool,
+}
 
 impl InFlight {
-    /// The HTTP/1.1 response that hyper sends: the service's, which may end the connection.
-    pub(crate) fn answer<B>(self, mut response: Response<B>, connect: bool) -> Response<Reply<B>> {
+    fn new(exchange: &Arc<Exchange>, watched: bool) -> Self {
+        Self {
+            exchange: Arc::clone(exchange),
+            watched,
+            untaken: false,
+        }
+    }
+
+    /// The response that hyper sends: the service's, which may end the connection.
+    pub(super) fn answer_http1<B>(
+        self,
+        mut response: Response<B>,
+        connect: bool,
+    ) -> Response<Reply<B>> {
         let status = response.status();
         let tunnel = status == StatusCode::SWITCHING_PROTOCOLS || connect && status.is_success();
-        self.0.tunnel.store(tunnel, Ordering::Relaxed);
-        self.0.answered.fetch_add(1, Ordering::Relaxed);
-        if let Some(waker) = self.0.waiting.lock().take() {
-            waker.wake();
-        }
-        if self.0.closing().is_some() && !tunnel {
+        self.exchange.answered(tunnel);
+        if self.exchange.closing().is_some() && !tunnel {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(header::CONNECTION, close);
         }
         self.follow(response)
     }
 
-    /// The response as it is, in flight until its body is sent.
-    pub(crate) fn follow<B>(self, response: Response<B>) -> Response<Reply<B>> {
+    /// The response as it is.
+    pub(super) fn answer_http2<B>(self, response: Response<B>) -> Response<Reply<B>> {
+        self.follow(response)
+    }
+
+    fn follow<B>(self, response: Response<B>) -> Response<Reply<B>> {
         response.map(|body| Reply::Service {
             body,
-            _in_flight: self,
+            in_flight: self,
         })
+    }
+
+    /// hyper asks for a piece of the response: the client has taken the one before.
+    fn asked(&mut self) {
+        if self.untaken {
+            self.untaken = false;
+            self.exchange.untaken.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// hyper gets a piece.
+    fn given(&mut self) {
+        if self.watched {
+            self.untaken = true;
+            self.exchange.untaken.fetch_add(1, Ordering::Relaxed);
+            self.exchange.moved.fetch_add(1, Ordering::Relaxed);
+        }
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        *self.0.ended_at.lock() = Instant::now();
-        self.0.ended.fetch_add(1, Ordering::Relaxed);
+        self.asked();
+        *self.exchange.ended_at.lock() = Instant::now();
+        self.exchange.ended.fetch_add(1, Ordering::Relaxed);
     }
 }
 
 /// The body of a response.
 #[derive(Debug)]
-pub(crate) enum Reply<B> {
+pub(super) enum Reply<B> {
     /// From the service.
     Service {
         /// As it came.
         body: B,
         /// Until it is sent.
-        _in_flight: InFlight,
+        in_flight: InFlight,
     },
     /// One line to a client whose request was refused.
     Line(Option<Bytes>),
 }
 
 /// The answer to a request that was refused on its bytes. The connection ends with it.
-pub(crate) fn refusal<B>(refusal: Refusal) -> Response<Reply<B>> {
+pub(super) fn refusal<B>(refusal: Refusal) -> Response<Reply<B>> {
     let line = Bytes::from(format!("{}\n", refusal.reason));
     let mut response = Response::new(Reply::Line(Some(line)));
     *response.status_mut() = refusal.status;
@@ -180,7 +252,14 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Reply<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         match self.get_mut() {
-            Self::Service { body, .. } => Pin::new(body).poll_frame(cx),
+            Self::Service { body, in_flight } => {
+                in_flight.asked();
+                let frame = Pin::new(body).poll_frame(cx);
+                if let Poll::Ready(Some(Ok(_))) = frame {
+                    in_flight.given();
+                }
+                frame
+            }
             Self::Line(line) => Poll::Ready(line.take().map(|line| Ok(Frame::data(line)))),
         }
     }

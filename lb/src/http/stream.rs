@@ -45,6 +45,8 @@ pub(crate) struct HttpStream<T> {
     cleared: usize,
     end: Option<End>,
     reading: Stall,
+    /// Whether a response is not wholly on its way yet, though hyper may be done with it.
+    unflushed: bool,
     lingering: Option<Lingering>,
     /// Ends tunnels: they outlive hyper's connection, and everything that watches over it.
     leaving: Leaving,
@@ -63,7 +65,7 @@ enum End {
 
 impl<T: AsyncRead + AsyncWrite + Unpin> HttpStream<T> {
     /// Reads requests from `io`.
-    pub(crate) fn new(
+    pub(super) fn new(
         io: T,
         limits: HeadLimits,
         timeouts: Timeouts,
@@ -79,6 +81,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> HttpStream<T> {
             cleared: 0,
             end: None,
             reading: Stall::default(),
+            unflushed: false,
             lingering: None,
             leaving,
             cut: None,
@@ -189,7 +192,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> HttpStream<T> {
     fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let limit = self.timeouts.idle;
         loop {
-            let quiet = self.exchange.quiet_since();
+            let quiet = self.exchange.quiet_since().filter(|_| !self.unflushed);
             let closing = self.exchange.closing().filter(|_| quiet.is_some());
             ready!(self.reading.poll_over(cx, limit, closing));
             let now = Instant::now();
@@ -260,7 +263,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for HttpStream<T> {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().io).poll_write(cx, buf)
+        let this = self.get_mut();
+        this.unflushed = true;
+        Pin::new(&mut this.io).poll_write(cx, buf)
     }
 
     fn poll_write_vectored(
@@ -268,7 +273,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for HttpStream<T> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().io).poll_write_vectored(cx, bufs)
+        let this = self.get_mut();
+        this.unflushed = true;
+        Pin::new(&mut this.io).poll_write_vectored(cx, bufs)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -276,7 +283,10 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for HttpStream<T> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().io).poll_flush(cx)
+        let this = self.get_mut();
+        let flushed = Pin::new(&mut this.io).poll_flush(cx);
+        this.unflushed &= flushed.is_pending();
+        flushed
     }
 
     /// Says that no more will come. Where the client may still be sending, what it sends is read for a
@@ -339,11 +349,11 @@ const STAND_IN: &[u8] = b"GET / HTTP/1.1\r\nhost: refused\r\nconnection: close\r
 const LINGER: Duration = Duration::from_secs(1);
 const LINGER_BYTES: usize = 256 << 10;
 
-const HEAD_TIMEOUT: Refusal = Refusal {
-    status: StatusCode::REQUEST_TIMEOUT,
-    reason: "the request head did not arrive in time",
-};
-const BODY_TIMEOUT: Refusal = Refusal {
-    status: StatusCode::REQUEST_TIMEOUT,
-    reason: "the request body stopped arriving",
-};
+const HEAD_TIMEOUT: Refusal = Refusal::new(
+    StatusCode::REQUEST_TIMEOUT,
+    "the request head did not arrive in time",
+);
+const BODY_TIMEOUT: Refusal = Refusal::new(
+    StatusCode::REQUEST_TIMEOUT,
+    "the request body stopped arriving",
+);

@@ -86,7 +86,19 @@ impl<A> Transport<A> {
     }
 }
 
+/// What both kinds of bytes can do.
+trait Duplex: AsyncRead + AsyncWrite + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin> Duplex for T {}
+
 impl Io {
+    fn duplex(&mut self) -> Pin<&mut dyn Duplex> {
+        match self {
+            Self::Tcp(tcp) => Pin::new(tcp),
+            Self::Tls(tls) => Pin::new(tls.as_mut()),
+        }
+    }
+
     /// Waits for bytes and copies them, without taking them away. 0: there will be none.
     async fn peek(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         match self {
@@ -125,10 +137,7 @@ impl<A: Unpin> AsyncRead for Transport<A> {
             this.first.drain(..length);
             return Poll::Ready(Ok(()));
         }
-        match &mut this.io {
-            Io::Tcp(tcp) => Pin::new(tcp).poll_read(cx, buf),
-            Io::Tls(tls) => Pin::new(tls.as_mut()).poll_read(cx, buf),
-        }
+        this.io.duplex().poll_read(cx, buf)
     }
 }
 
@@ -139,10 +148,7 @@ impl<A: Unpin> AsyncWrite for Transport<A> {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let written = match &mut this.io {
-            Io::Tcp(tcp) => Pin::new(tcp).poll_write(cx, buf),
-            Io::Tls(tls) => Pin::new(tls.as_mut()).poll_write(cx, buf),
-        };
+        let written = this.io.duplex().poll_write(cx, buf);
         this.watch(cx, written)
     }
 
@@ -152,10 +158,7 @@ impl<A: Unpin> AsyncWrite for Transport<A> {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let written = match &mut this.io {
-            Io::Tcp(tcp) => Pin::new(tcp).poll_write_vectored(cx, bufs),
-            Io::Tls(tls) => Pin::new(tls.as_mut()).poll_write_vectored(cx, bufs),
-        };
+        let written = this.io.duplex().poll_write_vectored(cx, bufs);
         this.watch(cx, written)
     }
 
@@ -168,19 +171,13 @@ impl<A: Unpin> AsyncWrite for Transport<A> {
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let flushed = match &mut this.io {
-            Io::Tcp(tcp) => Pin::new(tcp).poll_flush(cx),
-            Io::Tls(tls) => Pin::new(tls.as_mut()).poll_flush(cx),
-        };
+        let flushed = this.io.duplex().poll_flush(cx);
         this.watch(cx, flushed)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let shut = match &mut this.io {
-            Io::Tcp(tcp) => Pin::new(tcp).poll_shutdown(cx),
-            Io::Tls(tls) => Pin::new(tls.as_mut()).poll_shutdown(cx),
-        };
+        let shut = this.io.duplex().poll_shutdown(cx);
         this.watch(cx, shut)
     }
 }

@@ -109,3 +109,19 @@ async fn large_heads_are_refused() {
     let response = soon(sender.send_request(request("/echo"))).await.unwrap();
     assert_eq!(body(response).await, "abc");
 }
+
+#[tokio::test]
+async fn a_client_that_never_opens_its_window_is_given_up() {
+    let edge = Edge::start(limited(plain(), |limits| limits.body_idle_timeout = SOON));
+    let io = TokioIo::new(edge.connect().await);
+    let mut builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
+    builder.initial_stream_window_size(1 << 16);
+    let (mut sender, connection) = builder.handshake::<_, Full<Bytes>>(io).await.unwrap();
+    let ended = tokio::spawn(connection);
+    let mut large = request("/stream");
+    *large.body_mut() = Full::new(Bytes::from(vec![0; 1 << 20]));
+    let response = soon(sender.send_request(large)).await.unwrap();
+    // It is given up, and what was sent until then is all that there will be.
+    let _ = soon(ended).await.unwrap();
+    assert!(response.into_body().collect().await.is_err());
+}

@@ -119,7 +119,7 @@ async fn trusted_proxies_must_say_for_whom_they_speak() {
     let mut listener = plain();
     listener.proxy_protocol = true;
     let edge = Edge::start(limited(listener.clone(), |limits| {
-        limits.handshake_timeout = SOON
+        limits.handshake_timeout = SOON;
     }));
     let mut stream = edge.connect().await;
     let header = b"PROXY TCP4 192.0.2.1 198.51.100.2 4711 443\r\n";
@@ -157,4 +157,24 @@ async fn others_must_not_send_a_proxy_header() {
     )
     .await;
     assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+}
+
+#[tokio::test]
+async fn a_listener_may_get_another_name() {
+    let edge = Edge::start(plain());
+    let address = edge.address();
+    let mut other = plain();
+    other.name = "other".to_owned();
+    assert!(edge.workers.replace("test", edge.settings(other.clone())));
+    assert!(!edge.workers.replace("test", edge.settings(other)));
+    assert_eq!(edge.workers.local_addr("other"), Some(address));
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    assert!(
+        exchange(&mut stream, &get_and_close("/"))
+            .await
+            .ends_with("hello")
+    );
+    assert!(edge.workers.remove("other", SOON));
+    assert_eq!(edge.workers.drain(LONG).await, 0);
+    assert!(TcpStream::connect(address).await.is_err());
 }
