@@ -4,6 +4,7 @@ use std::error::Error;
 use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -98,11 +99,14 @@ pub(crate) struct Arrival<S: Service> {
 pub(crate) async fn run<S: Service>(arrival: Arrival<S>) {
     let settings = Arc::clone(&arrival.settings);
     let service = arrival.service.clone();
-    let listener = &settings.listener;
+    let (listener, peer) = (&settings.listener, arrival.peer);
     let opened = timeout(listener.limits.handshake_timeout, open(arrival)).await;
     match opened.unwrap_or(Err(HandshakeFailure::Timeout)) {
         Ok(opened) => drop(tokio::spawn(serve(opened))),
-        Err(failure) => service.handshake(listener, HandshakeOutcome::Failed(failure)),
+        Err(failure) => {
+            tracing::debug!(%peer, listener = listener.name, failure = failure.as_str(), "no session");
+            service.handshake(listener, HandshakeOutcome::Failed(failure));
+        }
     }
 }
 
@@ -167,7 +171,7 @@ async fn meet_proxy<S: Service>(
         }) => Ok((source, destination)),
         Ok(Proxied::Itself) => Ok((peer, arrival.local)),
         Err(error) => {
-            tracing::debug!(%peer, %error, "refused a connection without a PROXY header");
+            tracing::debug!(%peer, %error, "a trusted proxy sent no PROXY header");
             Err(HandshakeFailure::ProxyHeader)
         }
     }
@@ -195,10 +199,19 @@ async fn serve<S: Service>(opened: Opened<S>) {
         () = patience(limit, &mut leaving) => return,
     };
     // What breaks off here is the client's affair.
+    if let Ok(Some(version)) = version {
+        speak(session, version).await;
+    }
+}
+
+/// Not `async`, so that an idle connection's task has no room for this.
+fn speak<S: Service>(
+    session: Session<S>,
+    version: HttpVersion,
+) -> Pin<Box<dyn Future<Output = ()> + Send>> {
     match version {
-        Ok(Some(HttpVersion::Http1)) => Box::pin(session.http1()).await,
-        Ok(Some(HttpVersion::Http2)) => Box::pin(session.http2()).await,
-        Ok(None) | Err(_) => {}
+        HttpVersion::Http1 => Box::pin(session.http1()),
+        HttpVersion::Http2 => Box::pin(session.http2()),
     }
 }
 

@@ -122,15 +122,11 @@ impl BoundListener {
         // Sockets that share a port share it with any other process of the same user: this one does not
         // share, and so finds out whether somebody is there already.
         let probe = socket(listener.bind, false).map_err(error)?;
-        let address = probe.local_addr().map_err(error)?;
+        let address = local_addr(&probe).map_err(error)?;
         drop(probe);
-        let sockets = (0..workers)
-            .map(|_| socket(address, true))
-            .collect::<Result<_, _>>();
-        Ok(Self {
-            address,
-            sockets: sockets.map_err(error)?,
-        })
+        let sockets = (0..workers).map(|_| listen(address));
+        let sockets = sockets.collect::<io::Result<_>>().map_err(error)?;
+        Ok(Self { address, sockets })
     }
 
     /// The address that is listened on, with the port that the kernel chose where none was asked for.
@@ -167,12 +163,16 @@ impl BindError {
     }
 }
 
-fn socket(address: SocketAddr, shared: bool) -> io::Result<StdTcpListener> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
+fn listen(address: SocketAddr) -> io::Result<StdTcpListener> {
+    let socket = socket(address, true)?;
+    socket.listen(BACKLOG)?;
+    Ok(socket.into())
+}
+
+/// A socket that is bound, but does not listen yet.
+fn socket(address: SocketAddr, shared: bool) -> io::Result<Socket> {
+    let domain = Domain::for_address(address);
+    let socket = Socket::new(domain, Type::STREAM, Some(Protocol::TCP))?;
     if address.is_ipv6() {
         // `[::]` takes IPv4 as well.
         socket.set_only_v6(false)?;
@@ -183,8 +183,12 @@ fn socket(address: SocketAddr, shared: bool) -> io::Result<StdTcpListener> {
     // Accepted connections inherit it.
     socket.set_tcp_nodelay(true)?;
     socket.bind(&address.into())?;
-    socket.listen(BACKLOG)?;
-    Ok(socket.into())
+    Ok(socket)
+}
+
+fn local_addr(socket: &Socket) -> io::Result<SocketAddr> {
+    let address = socket.local_addr()?.as_socket();
+    address.ok_or_else(|| io::ErrorKind::AddrNotAvailable.into())
 }
 
 /// A listener's accept loop on one worker.

@@ -130,6 +130,17 @@ impl<T: AsyncRead + AsyncWrite + Unpin> HttpStream<T> {
         Poll::Ready(Ok(false))
     }
 
+    /// Waits for the response that makes a tunnel of the connection, or does not.
+    fn poll_decision(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let decision = self.exchange.tunnel(self.framing.heads(), cx.waker());
+        let Some(tunnel) = decision else {
+            return Poll::Pending;
+        };
+        self.framing.decide(tunnel);
+        self.clear_held();
+        Poll::Ready(())
+    }
+
     fn clear_held(&mut self) {
         let cleared = self.framing.clear(&self.held);
         self.cleared = cleared.bytes;
@@ -240,12 +251,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for HttpStream<T> {
                 }
             }
             if this.framing.position() == Position::Undecided {
-                let decision = this.exchange.tunnel(this.framing.heads(), cx.waker());
-                let Some(tunnel) = decision else {
-                    return Poll::Pending;
-                };
-                this.framing.decide(tunnel);
-                this.clear_held();
+                ready!(this.poll_decision(cx));
                 continue;
             }
             match this.poll_more(cx, buf)? {
@@ -296,7 +302,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for HttpStream<T> {
         let this = self.get_mut();
         if this.lingering.is_none() {
             ready!(Pin::new(&mut this.io).poll_shutdown(cx))?;
-            if matches!(this.end, Some(End::Closed)) {
+            if this.framing.position() == Position::Undecided {
+                // Without an answer there is no tunnel, and nothing to wait for.
+                let _ = this.poll_decision(cx);
+            }
+            // The other half of a tunnel is not ours to throw away.
+            let tunnel = this.framing.position() == Position::Tunnel;
+            if tunnel || matches!(this.end, Some(End::Closed)) {
                 return Poll::Ready(Ok(()));
             }
         }
@@ -357,3 +369,120 @@ const BODY_TIMEOUT: Refusal = Refusal::new(
     StatusCode::REQUEST_TIMEOUT,
     "the request body stopped arriving",
 );
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use bytes::Bytes;
+    use http::{Request, Response};
+    use http_body_util::{BodyExt, Full};
+    use hyper::body::Incoming;
+    use hyper::server::conn::http1;
+    use hyper::service::service_fn;
+    use hyper_util::rt::TokioIo;
+    use parking_lot::Mutex;
+    use proptest::prelude::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, duplex};
+
+    use super::*;
+    use crate::drain::leave;
+
+    /// A request's method and body, in chunks of the given sizes or with its length.
+    type Sent = (&'static str, Vec<u8>, Option<usize>);
+
+    fn requests() -> impl Strategy<Value = Vec<Sent>> {
+        let method = prop::sample::select(vec!["GET", "POST", "HEAD", "DELETE"]);
+        let body = prop::collection::vec(any::<u8>(), 0..40);
+        let chunk = prop::option::of(1usize..9);
+        prop::collection::vec((method, body, chunk), 1..6)
+    }
+
+    fn encode((method, body, chunk): &Sent) -> Vec<u8> {
+        let head = format!("{method} / HTTP/1.1\r\nHost: a\r\n");
+        let Some(chunk) = chunk else {
+            let length = format!("Content-Length: {}\r\n\r\n", body.len());
+            return [head.as_bytes(), length.as_bytes(), body].concat();
+        };
+        let mut bytes = format!("{head}Transfer-Encoding: chunked\r\n\r\n").into_bytes();
+        for piece in body.chunks(*chunk) {
+            bytes.extend_from_slice(format!("{:x};e\r\n", piece.len()).as_bytes());
+            bytes.extend_from_slice(&[piece, b"\r\n"].concat());
+        }
+        bytes.extend_from_slice(b"0\r\nT: u\r\n\r\n");
+        bytes
+    }
+
+    /// The methods and bodies that hyper makes of `bytes`, which come in pieces of the given sizes.
+    async fn serve(bytes: Vec<u8>, pieces: Vec<usize>) -> Vec<(String, Vec<u8>)> {
+        let (mut client, server) = duplex(64);
+        let limits = HeadLimits {
+            bytes: 1024,
+            fields: 10,
+        };
+        let long = Duration::from_secs(60);
+        let timeouts = Timeouts {
+            head: long,
+            body: long,
+            idle: long,
+        };
+        let (_leave, leaving) = leave();
+        let exchange = Exchange::new();
+        let stream = HttpStream::new(server, limits, timeouts, Arc::clone(&exchange), leaving);
+        let seen = Mutex::new(Vec::new());
+        let service = service_fn(|request: Request<Incoming>| {
+            let in_flight = exchange.begin().expect("nothing is refused");
+            let seen = &seen;
+            async move {
+                let method = request.method().to_string();
+                let body = request.into_body().collect().await.unwrap();
+                seen.lock().push((method, body.to_bytes().to_vec()));
+                let response = Response::new(Full::<Bytes>::default());
+                Ok::<_, Infallible>(in_flight.answer_http1(response, false))
+            }
+        });
+        let connection = http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+        let send = async move {
+            let (mut from, mut to) = tokio::io::split(&mut client);
+            let answers = async { from.read_to_end(&mut Vec::new()).await };
+            let send = async {
+                let mut rest = bytes.as_slice();
+                for piece in pieces.into_iter().cycle() {
+                    let (now, later) = rest.split_at(piece.min(rest.len()));
+                    to.write_all(now).await.unwrap();
+                    tokio::task::yield_now().await;
+                    rest = later;
+                    if rest.is_empty() {
+                        break;
+                    }
+                }
+            };
+            let _ = tokio::join!(send, answers);
+        };
+        let (ended, ()) = tokio::join!(connection, send);
+        ended.unwrap();
+        seen.into_inner()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// hyper and the scan agree where each request ends, however the bytes come.
+        #[test]
+        fn hyper_sees_the_same_requests(
+            requests in requests(),
+            pieces in prop::collection::vec(1usize..60, 1..8),
+        ) {
+            let mut bytes = requests.iter().flat_map(encode).collect::<Vec<_>>();
+            bytes.extend_from_slice(b"GET /last HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+            let seen = runtime.unwrap().block_on(serve(bytes, pieces));
+            let mut sent: Vec<_> = requests
+                .into_iter()
+                .map(|(method, body, _)| (method.to_owned(), body))
+                .collect();
+            sent.push(("GET".to_owned(), Vec::new()));
+            prop_assert_eq!(seen, sent);
+        }
+    }
+}

@@ -94,6 +94,7 @@ impl ServerTls {
         start: StartHandshake<TcpStream>,
         none: NoCertificate,
     ) -> HandshakeFailure {
+        tracing::debug!(name = start.client_hello().server_name(), reason = %none, "no certificate");
         // The client is to get an alert; what becomes of it is its own affair.
         let _ = start.into_stream(Arc::clone(&self.refusing)).await;
         match none {
@@ -139,6 +140,7 @@ fn describe(
 fn classify(error: &io::Error) -> HandshakeFailure {
     use rustls::Error;
 
+    tracing::debug!(%error, "a TLS handshake failed");
     let inner = error
         .get_ref()
         .and_then(|inner| inner.downcast_ref::<Error>());

@@ -185,6 +185,20 @@ async fn tunnels_carry_what_follows_the_request() {
         .await;
 }
 
+/// A tunnel whose one half is closed still carries the other.
+#[tokio::test]
+async fn the_halves_of_a_tunnel_end_apart() {
+    let edge = Edge::start(plain());
+    let mut stream = edge.connect().await;
+    let ask = b"GET /half HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: websocket\r\n\r\n";
+    let answer = exchange(&mut stream, ask).await;
+    assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
+    stream.write_all(b"still here").await.unwrap();
+    drop(stream);
+    let said = edge.probe.until(|told| told.tunnelled.clone()).await;
+    assert_eq!(said, "still here");
+}
+
 #[tokio::test]
 async fn a_declined_upgrade_leaves_a_connection_for_requests() {
     let edge = Edge::start(plain());

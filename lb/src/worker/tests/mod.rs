@@ -25,6 +25,7 @@ use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, SignatureAlgorithm};
@@ -200,6 +201,7 @@ struct Told {
     paths: Vec<String>,
     opened: usize,
     closed: usize,
+    tunnelled: Option<String>,
 }
 
 impl Probe {
@@ -255,7 +257,16 @@ impl Probe {
             },
             "/early" => line("early"),
             "/stream" => Response::new(Answer::Stream(request.into_body())),
-            "/tunnel" => tunnel(&mut request),
+            "/tunnel" => {
+                let upgrade = hyper::upgrade::on(&mut request);
+                tokio::spawn(send_back(upgrade));
+                switching()
+            }
+            "/half" => {
+                let upgrade = hyper::upgrade::on(&mut request);
+                tokio::spawn(close_and_listen(upgrade, self.clone()));
+                switching()
+            }
             _ => line("hello"),
         }
     }
@@ -342,25 +353,29 @@ fn describe(downstream: &Downstream) -> String {
     )
 }
 
-/// Sends back what comes through a tunnel.
-fn tunnel(request: &mut Request<Incoming>) -> Response<Answer> {
-    let upgrade = hyper::upgrade::on(request);
-    tokio::spawn(async move {
-        let mut io = TokioIo::new(upgrade.await?);
-        let mut bytes = [0; 64];
-        loop {
-            let length = io.read(&mut bytes).await?;
-            if length == 0 {
-                return Ok::<_, Box<dyn std::error::Error + Send + Sync>>(());
-            }
-            io.write_all(&bytes[..length]).await?;
-        }
-    });
+fn switching() -> Response<Answer> {
     let mut response = with_status(StatusCode::SWITCHING_PROTOCOLS, "");
     let headers = response.headers_mut();
     headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
     headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
     response
+}
+
+/// Sends back what comes through a tunnel, until it ends.
+async fn send_back(upgrade: OnUpgrade) {
+    let mut io = TokioIo::new(upgrade.await.unwrap());
+    let mut bytes = [0; 64];
+    while let Ok(length @ 1..) = io.read(&mut bytes).await {
+        io.write_all(&bytes[..length]).await.unwrap();
+    }
+}
+
+/// Closes its half of a tunnel, and tells what comes through the other.
+async fn close_and_listen(upgrade: OnUpgrade, probe: Probe) {
+    let mut io = TokioIo::new(upgrade.await.unwrap());
+    io.shutdown().await.unwrap();
+    let said = rest(&mut io).await;
+    probe.tell(|told| told.tunnelled = Some(said));
 }
 
 /// Who signs the certificates of a test.
