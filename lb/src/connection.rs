@@ -6,7 +6,6 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use config::HttpVersion;
@@ -14,7 +13,7 @@ use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
 use tokio::net::TcpStream;
-use tokio::time::{sleep_until, timeout};
+use tokio::time::timeout;
 
 use crate::downstream::{Downstream, TlsInfo};
 use crate::drain::Leaving;
@@ -196,7 +195,7 @@ async fn serve<S: Service>(opened: Opened<S>) {
     let version = tokio::select! {
         biased;
         version = first_word(&mut session, version) => version,
-        () = patience(limit, &mut leaving) => return,
+        () = leaving.patience(limit) => return,
     };
     // What breaks off here is the client's affair.
     if let Ok(Some(version)) = version {
@@ -229,16 +228,6 @@ async fn first_word<S: Service>(
         }
     };
     Ok(version.filter(|version| offered.contains(version)))
-}
-
-/// Resolves when a client without a request has been silent for too long.
-async fn patience(limit: Duration, leaving: &mut Leaving) {
-    let left = async {
-        leaving.begun().await;
-        sleep_until(leaving.grace()).await;
-    };
-    // Running into the limit and leaving are the same to the connection.
-    let _ = timeout(limit, left).await;
 }
 
 impl HandshakeFailure {

@@ -10,7 +10,7 @@ use std::future::pending;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Instant, sleep_until, timeout};
 
 /// How long a connection without a request waits for one when it should leave.
 pub(crate) const GRACE: Duration = Duration::from_secs(1);
@@ -39,6 +39,11 @@ impl Leave {
 }
 
 impl Leaving {
+    /// Whether it has begun.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.0.borrow().is_some()
+    }
+
     /// Resolves when it begins.
     pub(crate) async fn begun(&mut self) {
         let begun = self.0.wait_for(Option::is_some).await.is_ok();
@@ -54,6 +59,16 @@ impl Leaving {
         let now = Instant::now();
         let left = self.0.borrow().map(|deadline| deadline.duration_since(now));
         now + left.map_or(GRACE, |left| GRACE.min(left / 2))
+    }
+
+    /// Resolves when a connection without a request should end: after `limit`, or a while after it begins.
+    pub(crate) async fn patience(&mut self, limit: Duration) {
+        let left = async {
+            self.begun().await;
+            sleep_until(self.grace()).await;
+        };
+        // Running into the limit and leaving are the same to the connection.
+        let _ = timeout(limit, left).await;
     }
 
     /// Resolves at the deadline.

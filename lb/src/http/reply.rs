@@ -27,6 +27,8 @@ pub(super) struct Exchange {
     ended: AtomicU64,
     /// When the last of them was; when the connection began, before there was any.
     ended_at: Mutex<Instant>,
+    /// HTTP/1.1: whether a response is not wholly on its way yet, though hyper may be done with it.
+    unflushed: AtomicBool,
     /// HTTP/2: responses of which the client has not taken the last piece.
     untaken: AtomicU64,
     /// HTTP/2: pieces that were there for the client to take.
@@ -48,6 +50,7 @@ impl Exchange {
             answered: AtomicU64::new(0),
             ended: AtomicU64::new(0),
             ended_at: Mutex::new(Instant::now()),
+            unflushed: AtomicBool::new(false),
             untaken: AtomicU64::new(0),
             moved: AtomicU64::new(0),
             tunnel: AtomicBool::new(false),
@@ -61,7 +64,13 @@ impl Exchange {
     /// sent.
     pub(super) fn quiet_since(&self) -> Option<Instant> {
         let busy = self.begun.load(Ordering::Relaxed) != self.ended.load(Ordering::Relaxed);
+        let busy = busy || self.unflushed.load(Ordering::Relaxed);
         (!busy).then(|| *self.ended_at.lock())
+    }
+
+    /// hyper has begun to write, or has written everything.
+    pub(super) fn flushed(&self, flushed: bool) {
+        self.unflushed.store(!flushed, Ordering::Relaxed);
     }
 
     /// Resolves when nothing was in flight for `limit`, from now on.

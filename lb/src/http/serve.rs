@@ -3,11 +3,14 @@
 use std::convert::Infallible;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http::{Method, Request, Response};
 use hyper::body::Incoming;
+use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use tokio::io::AsyncWriteExt;
 
 use super::framing::Refusal;
 use super::reply::{self, Exchange, Reply};
@@ -37,36 +40,33 @@ struct Requests<S> {
 
 impl<S: Service> Session<S> {
     /// Serves HTTP/1.1 until the connection ends or becomes a tunnel.
+    ///
+    /// hyper holds 16 KiB of buffers. A connection that rests gives it up, and gets another when the
+    /// next request begins.
     pub(crate) async fn http1(self) {
         let requests = Requests::new(self.service, self.downstream);
-        let exchange = &requests.exchange;
         let mut leaving = self.leaving;
-        let stream = HttpStream::new(
+        let idle_timeout = self.settings.timeouts.idle;
+        let mut stream = HttpStream::new(
             self.transport,
             self.settings.head_limits,
             self.settings.timeouts,
-            Arc::clone(exchange),
+            Arc::clone(&requests.exchange),
             leaving.clone(),
         );
-        let service = service_fn(|request| requests.answer_http1(request));
-        let http1 = &self.settings.http1;
-        let connection = http1.serve_connection(TokioIo::new(stream), service);
-        let mut connection = pin!(connection.with_upgrades());
-        let ended = tokio::select! {
-            biased;
-            ended = connection.as_mut() => ended,
-            () = leaving.begun() => {
-                exchange.close_at(leaving.grace());
-                tokio::select! {
-                    biased;
-                    ended = connection.as_mut() => ended,
-                    () = leaving.cut() => return,
-                }
+        loop {
+            let http1 = &self.settings.http1;
+            let resting = requests.serve_http1(http1, stream, &mut leaving).await;
+            let Some(resting) = resting else { return };
+            stream = resting;
+            tokio::select! {
+                biased;
+                awake = wait(&mut stream) => if !awake { break },
+                () = leaving.patience(idle_timeout.saturating_sub(REST)) => break,
             }
-        };
-        if ended.is_err_and(|error| error.is_parse()) {
-            requests.service.refused(&requests.downstream, &UNREADABLE);
         }
+        // The client may be gone already.
+        let _ = stream.shutdown().await;
     }
 
     /// Serves HTTP/2 until the connection ends.
@@ -98,6 +98,14 @@ impl<S: Service> Session<S> {
     }
 }
 
+/// Waits for the next request. False: there will be none.
+async fn wait<A: Unpin>(stream: &mut HttpStream<Transport<A>>) -> bool {
+    if !stream.is_between_requests() {
+        return true;
+    }
+    matches!(stream.io().wait().await, Ok(Some(())))
+}
+
 impl<S: Service> Requests<S> {
     fn new(service: S, downstream: Arc<Downstream>) -> Self {
         Self {
@@ -105,6 +113,44 @@ impl<S: Service> Requests<S> {
             downstream,
             exchange: Exchange::new(),
         }
+    }
+
+    /// Serves requests from `stream` until nothing was in flight for [`REST`], and returns it then. None:
+    /// the connection has ended.
+    async fn serve_http1(
+        &self,
+        http1: &http1::Builder,
+        stream: HttpStream<Transport<Admission<S>>>,
+        leaving: &mut Leaving,
+    ) -> Option<HttpStream<Transport<Admission<S>>>> {
+        if leaving.has_begun() {
+            self.exchange.close_at(leaving.grace());
+        }
+        let service = service_fn(|request| self.answer_http1(request));
+        let connection = http1.serve_connection(TokioIo::new(stream), service);
+        let mut connection = connection.with_upgrades();
+        let ended = tokio::select! {
+            biased;
+            ended = &mut connection => ended,
+            () = leaving.begun() => {
+                self.exchange.close_at(leaving.grace());
+                tokio::select! {
+                    biased;
+                    ended = &mut connection => ended,
+                    () = leaving.clone().cut() => return None,
+                }
+            }
+            () = self.exchange.idle(REST) => {
+                let parts = connection.into_parts()?;
+                let mut stream = parts.io.into_inner();
+                stream.take_back(&parts.read_buf);
+                return Some(stream);
+            }
+        };
+        if ended.is_err_and(|error| error.is_parse()) {
+            self.service.refused(&self.downstream, &UNREADABLE);
+        }
+        None
     }
 
     fn answer_http1(
@@ -139,6 +185,9 @@ impl<S: Service> Requests<S> {
         }
     }
 }
+
+/// After how long without a request a connection rests.
+const REST: Duration = Duration::from_secs(2);
 
 /// hyper finds fault with a head that passed our own scan, and has answered it.
 const UNREADABLE: Refusal = Refusal::bad_request("the request head cannot be understood");

@@ -45,8 +45,6 @@ pub(crate) struct HttpStream<T> {
     cleared: usize,
     end: Option<End>,
     reading: Stall,
-    /// Whether a response is not wholly on its way yet, though hyper may be done with it.
-    unflushed: bool,
     lingering: Option<Lingering>,
     /// Ends tunnels: they outlive hyper's connection, and everything that watches over it.
     leaving: Leaving,
@@ -81,11 +79,27 @@ impl<T: AsyncRead + AsyncWrite + Unpin> HttpStream<T> {
             cleared: 0,
             end: None,
             reading: Stall::default(),
-            unflushed: false,
             lingering: None,
             leaving,
             cut: None,
         }
+    }
+
+    /// Whether the client has said nothing of the next request yet.
+    pub(super) fn is_between_requests(&self) -> bool {
+        let in_head = self.framing.position() == Position::Head;
+        in_head && self.held.is_empty() && self.end.is_none()
+    }
+
+    /// Takes back what hyper has read but not looked at.
+    pub(super) fn take_back(&mut self, bytes: &[u8]) {
+        self.held.splice(..0, bytes.iter().copied());
+        self.cleared += bytes.len();
+    }
+
+    /// What is underneath.
+    pub(super) fn io(&mut self) -> &mut T {
+        &mut self.io
     }
 
     /// Moves what is held and may be passed on. Whether there was any.
@@ -203,7 +217,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> HttpStream<T> {
     fn poll_idle(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let limit = self.timeouts.idle;
         loop {
-            let quiet = self.exchange.quiet_since().filter(|_| !self.unflushed);
+            let quiet = self.exchange.quiet_since();
             let closing = self.exchange.closing().filter(|_| quiet.is_some());
             ready!(self.reading.poll_over(cx, limit, closing));
             let now = Instant::now();
@@ -270,7 +284,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for HttpStream<T> {
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        this.unflushed = true;
+        this.exchange.flushed(false);
         Pin::new(&mut this.io).poll_write(cx, buf)
     }
 
@@ -280,7 +294,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for HttpStream<T> {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        this.unflushed = true;
+        this.exchange.flushed(false);
         Pin::new(&mut this.io).poll_write_vectored(cx, bufs)
     }
 
@@ -291,7 +305,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for HttpStream<T> {
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let flushed = Pin::new(&mut this.io).poll_flush(cx);
-        this.unflushed &= flushed.is_pending();
+        this.exchange.flushed(flushed.is_ready());
         flushed
     }
 
@@ -314,8 +328,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for HttpStream<T> {
         }
         let lingering = this.lingering.get_or_insert_with(Lingering::begin);
         let scrap = lingering.poll(cx, Pin::new(&mut this.io));
-        let between_requests = this.framing.position() == Position::Head && this.held.is_empty();
-        if between_requests {
+        if this.is_between_requests() {
             return Poll::Ready(Ok(()));
         }
         scrap

@@ -153,6 +153,48 @@ async fn idle_connections_are_closed() {
     assert!(answer.ends_with("waited"), "{answer}");
 }
 
+/// Longer than it takes a connection to go to rest.
+const PAUSE: Duration = Duration::from_millis(2500);
+
+#[tokio::test]
+async fn a_resting_connection_serves_on() {
+    let edge = Edge::start(secure());
+    let config = edge.pki.client(&[&rustls::version::TLS13], &[]);
+    let mut stream = edge.connect_tls(&config, "shop.example.com").await.unwrap();
+    stream.write_all(&get("/")).await.unwrap();
+    response(&mut stream, "hello").await;
+    tokio::time::sleep(PAUSE).await;
+    // A head that comes in two halves, with a rest between.
+    let next = get("/early");
+    stream.write_all(&next[..20]).await.unwrap();
+    tokio::time::sleep(PAUSE).await;
+    stream.write_all(&next[20..]).await.unwrap();
+    response(&mut stream, "early").await;
+    tokio::time::sleep(PAUSE).await;
+    let answer = exchange(&mut stream, b"GET / HTTP/1.1\r\n\r\n").await;
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+}
+
+#[tokio::test]
+async fn a_resting_connection_is_closed_like_any_other() {
+    let edge = Edge::start(limited(plain(), |limits| limits.idle_timeout = PAUSE));
+    let mut stream = edge.connect().await;
+    stream.write_all(&get("/")).await.unwrap();
+    response(&mut stream, "hello").await;
+    assert_eq!(rest(&mut stream).await, "");
+    edge.update(plain());
+    let mut stream = edge.connect().await;
+    stream.write_all(&get("/")).await.unwrap();
+    response(&mut stream, "hello").await;
+    tokio::time::sleep(PAUSE).await;
+    let (cut, answer) = tokio::join!(edge.workers.drain(LONG), async {
+        stream.write_all(&get("/early")).await.unwrap();
+        rest(&mut stream).await
+    });
+    assert_eq!(cut, 0);
+    assert!(answer.ends_with("early"), "{answer}");
+}
+
 #[tokio::test]
 async fn a_client_that_takes_nothing_is_given_up() {
     let edge = Edge::start(limited(plain(), |limits| limits.body_idle_timeout = SOON));
