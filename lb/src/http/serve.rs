@@ -107,18 +107,23 @@ async fn wait<A: Unpin>(stream: &mut HttpStream<Transport<A>>) -> bool {
 }
 
 impl<S: Service> Requests<S> {
-    fn new(service: S, downstream: Arc<Downstream>) -> Self {
-        Self {
+    fn new(service: S, downstream: Arc<Downstream>) -> Arc<Self> {
+        Arc::new(Self {
             service,
             downstream,
             exchange: Exchange::new(),
-        }
+        })
+    }
+
+    async fn serve(&self, request: Request<Incoming>) -> Response<S::Body> {
+        let downstream = Arc::clone(&self.downstream);
+        self.service.serve(downstream, request).await
     }
 
     /// Serves requests from `stream` until nothing was in flight for [`REST`], and returns it then. None:
     /// the connection has ended.
     async fn serve_http1(
-        &self,
+        self: &Arc<Self>,
         http1: &http1::Builder,
         stream: HttpStream<Transport<Admission<S>>>,
         leaving: &mut Leaving,
@@ -154,33 +159,32 @@ impl<S: Service> Requests<S> {
     }
 
     fn answer_http1(
-        &self,
+        self: &Arc<Self>,
         request: Request<Incoming>,
     ) -> impl Future<Output = Result<Response<Reply<S::Body>>, Infallible>> + Send + use<S> {
-        let (service, downstream) = (self.service.clone(), Arc::clone(&self.downstream));
-        let begun = self.exchange.begin();
+        let this = Arc::clone(self);
         async move {
-            let in_flight = match begun {
+            let in_flight = match this.exchange.begin() {
                 Ok(in_flight) => in_flight,
                 Err(refusal) => {
-                    service.refused(&downstream, &refusal);
+                    this.service.refused(&this.downstream, &refusal);
                     return Ok(reply::refusal(refusal));
                 }
             };
             let connect = request.method() == Method::CONNECT;
-            let response = service.serve(downstream, request).await;
+            let response = this.serve(request).await;
             Ok(in_flight.answer_http1(response, connect))
         }
     }
 
     fn answer_http2(
-        &self,
+        self: &Arc<Self>,
         request: Request<Incoming>,
     ) -> impl Future<Output = Result<Response<Reply<S::Body>>, Infallible>> + Send + use<S> {
-        let (service, downstream) = (self.service.clone(), Arc::clone(&self.downstream));
+        let this = Arc::clone(self);
         let in_flight = self.exchange.begin_http2();
         async move {
-            let response = service.serve(downstream, request).await;
+            let response = this.serve(request).await;
             Ok(in_flight.answer_http2(response))
         }
     }
