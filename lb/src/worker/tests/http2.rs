@@ -125,3 +125,37 @@ async fn a_client_that_never_opens_its_window_is_given_up() {
     let _ = soon(ended).await.unwrap();
     assert!(response.into_body().collect().await.is_err());
 }
+
+/// CVE-2023-44487: requests that are taken back as soon as they are made.
+#[tokio::test]
+async fn a_flood_of_resets_ends_the_connection() {
+    let edge = Edge::start(plain());
+    let mut stream = edge.connect().await;
+    let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec();
+    for stream in (1..2000_u32).step_by(2) {
+        // HEADERS with END_STREAM and END_HEADERS: GET http /; then RST_STREAM with CANCEL.
+        bytes.extend_from_slice(&[0, 0, 3, 1, 5]);
+        bytes.extend_from_slice(&stream.to_be_bytes());
+        bytes.extend_from_slice(&[0x82, 0x86, 0x84, 0, 0, 4, 3, 0]);
+        bytes.extend_from_slice(&stream.to_be_bytes());
+        bytes.extend_from_slice(&[0, 0, 0, 8]);
+    }
+    // The server may stop listening before the end.
+    let _ = stream.write_all(&bytes).await;
+    let mut answer = Vec::new();
+    let _ = soon(stream.read_to_end(&mut answer)).await;
+    assert_eq!(goaway(&answer), Some(11), "ENHANCE_YOUR_CALM");
+}
+
+/// The error code of the GOAWAY among these frames.
+fn goaway(mut frames: &[u8]) -> Option<u32> {
+    while let Some((header, rest)) = frames.split_first_chunk::<9>() {
+        let length = u32::from_be_bytes([0, header[0], header[1], header[2]]);
+        let (payload, rest) = rest.split_at_checked(length as usize)?;
+        if header[3] == 7 {
+            return payload[4..8].try_into().ok().map(u32::from_be_bytes);
+        }
+        frames = rest;
+    }
+    None
+}
