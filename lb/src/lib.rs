@@ -7,8 +7,10 @@
 //! ```
 
 pub mod access_log;
+pub mod action;
 pub mod admin;
 pub mod app;
+pub mod authority;
 pub mod balance;
 pub mod bench;
 pub mod commands;
@@ -16,10 +18,12 @@ pub mod connection;
 pub mod downstream;
 pub mod drain;
 pub mod error;
+pub mod headers;
 pub mod health;
 pub mod http;
 pub mod listener;
 pub mod metrics;
+pub mod path;
 pub mod proof;
 pub mod proxy_protocol;
 pub mod published;

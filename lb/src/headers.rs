@@ -1,0 +1,469 @@
+//! Header fields on their way to a target and back: what belongs to one connection only is removed
+//! (RFC 9110, section 7.6.1), what a target must be able to believe is set by us.
+
+use std::fmt::Write;
+use std::net::{IpAddr, SocketAddr};
+
+use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TE, TRANSFER_ENCODING, UPGRADE};
+use http::{HeaderMap, HeaderName, HeaderValue};
+
+/// The addresses that a request has passed.
+pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+/// The scheme that the client used.
+pub const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+/// The port that the client connected to.
+pub const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
+/// The authority that the client asked for.
+pub const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+/// The request's name in every log.
+pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// What a target is told of the client.
+#[derive(Debug, Clone, Copy)]
+pub struct Origin<'a> {
+    /// Who sent the request.
+    pub client: IpAddr,
+    /// Whether it is one of `trusted_proxies`, whose own fields are kept.
+    pub trusted: bool,
+    /// Whether it came over TLS.
+    pub tls: bool,
+    /// To which address it connected.
+    pub local: SocketAddr,
+    /// The authority in canonical form.
+    pub authority: &'a HeaderValue,
+    /// The request's id, if the client's own is not kept.
+    pub request_id: &'a HeaderValue,
+}
+
+/// What a message says of the connection that it came over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct HopByHop {
+    /// `Connection: upgrade` with `Upgrade: websocket` and nothing else.
+    pub websocket: bool,
+    /// `TE: trailers`.
+    pub trailers: bool,
+}
+
+/// Removes what belongs to the connection that a request or response came over, and what its
+/// `Connection` nominates. Fields that we or a trusted proxy set cannot be nominated away.
+pub fn remove_hop_by_hop(headers: &mut HeaderMap) -> HopByHop {
+    let hop = HopByHop {
+        websocket: asks_for_websocket(headers),
+        trailers: list_has(headers, &TE, "trailers"),
+    };
+    if let Some(nominated) = nominated(headers) {
+        for name in nominated {
+            headers.remove(name);
+        }
+        headers.remove(CONNECTION);
+    }
+    for name in &HOP_BY_HOP {
+        // An empty slot is cheaper to find than to remove.
+        if headers.contains_key(name) {
+            headers.remove(name);
+        }
+    }
+    hop
+}
+
+/// Sets what a target is told of the client, and of how the request reached us.
+pub fn set_origin(headers: &mut HeaderMap, origin: Origin<'_>) {
+    if !origin.trusted {
+        remove_imitations(headers);
+    }
+    append_client(headers, origin);
+    let scheme = if origin.tls { "https" } else { "http" };
+    set(headers, X_FORWARDED_PROTO, origin.trusted, || {
+        HeaderValue::from_static(scheme)
+    });
+    set(headers, X_FORWARDED_PORT, origin.trusted, || {
+        HeaderValue::from(origin.local.port())
+    });
+    set(headers, X_FORWARDED_HOST, origin.trusted, || {
+        origin.authority.clone()
+    });
+    headers.insert(X_REQUEST_ID, origin.request_id.clone());
+    if headers.get(HOST) != Some(origin.authority) {
+        headers.insert(HOST, origin.authority.clone());
+    }
+}
+
+/// The id that a trusted proxy gave the request, if it can stand in a log.
+pub fn request_id(headers: &HeaderMap) -> Option<&HeaderValue> {
+    let id = headers.get(X_REQUEST_ID)?;
+    let plain = id.as_bytes().iter().all(u8::is_ascii_graphic);
+    (plain && (1..=LONGEST_ID).contains(&id.len())).then_some(id)
+}
+
+/// Joins the crumbs into which HTTP/2 may split a `Cookie` (RFC 9113, section 8.2.3).
+pub fn join_cookies(headers: &mut HeaderMap) {
+    if headers.get_all(COOKIE).iter().nth(1).is_none() {
+        return;
+    }
+    let crumbs: Vec<&[u8]> = headers
+        .get_all(COOKIE)
+        .iter()
+        .map(HeaderValue::as_bytes)
+        .collect();
+    if let Ok(joined) = HeaderValue::from_bytes(&crumbs.join(&b"; "[..])) {
+        headers.insert(COOKIE, joined);
+    }
+}
+
+/// The length that the fields give the body.
+///
+/// # Errors
+/// When there are several `Content-Length`, or one is no number.
+pub fn content_length(headers: &HeaderMap) -> Result<Option<u64>, LengthError> {
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    let Some(length) = lengths.next() else {
+        return Ok(None);
+    };
+    let text = length.to_str().map_err(|_| LengthError)?;
+    let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    match text.parse() {
+        Ok(length) if digits && lengths.next().is_none() => Ok(Some(length)),
+        _ => Err(LengthError),
+    }
+}
+
+/// A body whose length is in doubt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the length of the body is in doubt")]
+pub struct LengthError;
+
+/// Header edits of a rule, ready to be applied.
+#[derive(Debug, Clone, Default)]
+pub struct Edits {
+    remove: Vec<HeaderName>,
+    set: Vec<(HeaderName, HeaderValue)>,
+    add: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl Edits {
+    /// The edits of the configuration. Those of fields that frame a message are left out: they are not
+    /// a rule's to change.
+    pub fn new(edits: &config::HeaderEdits) -> Self {
+        let name = |name: &String| HeaderName::try_from(name).ok().filter(is_editable);
+        let pair = |(field, value): &(String, String)| {
+            Some((name(field)?, HeaderValue::try_from(value).ok()?))
+        };
+        Self {
+            remove: edits.remove.iter().filter_map(name).collect(),
+            set: edits.set.iter().filter_map(pair).collect(),
+            add: edits.add.iter().filter_map(pair).collect(),
+        }
+    }
+
+    /// Applies them in the order remove, set, add.
+    pub fn apply(&self, headers: &mut HeaderMap) {
+        for name in &self.remove {
+            headers.remove(name);
+        }
+        for (name, value) in &self.set {
+            headers.insert(name, value.clone());
+        }
+        for (name, value) in &self.add {
+            headers.append(name, value.clone());
+        }
+    }
+}
+
+fn is_editable(name: &HeaderName) -> bool {
+    *name != CONTENT_LENGTH && *name != CONNECTION && !HOP_BY_HOP.contains(name)
+}
+
+/// The fields that `Connection` nominates and that may go; none where there is no `Connection`.
+fn nominated(headers: &HeaderMap) -> Option<Vec<HeaderName>> {
+    let mut nominated = Vec::new();
+    let mut values = headers.get_all(CONNECTION).iter().peekable();
+    values.peek()?;
+    for token in values.flat_map(tokens) {
+        if matches!(token, b"close" | b"keep-alive") {
+            continue;
+        }
+        if let Ok(name) = HeaderName::from_bytes(token)
+            && !is_protected(name.as_str())
+        {
+            nominated.push(name);
+        }
+    }
+    Some(nominated)
+}
+
+/// Whether a field of this name is what others decide by, so that no client may take it away.
+fn is_protected(name: &str) -> bool {
+    name.starts_with("x-forwarded-")
+        || matches!(
+            name,
+            "forwarded"
+                | "x-real-ip"
+                | "x-request-id"
+                | "host"
+                | "content-length"
+                | "content-type"
+                | "authorization"
+                | "cookie"
+        )
+}
+
+fn asks_for_websocket(headers: &HeaderMap) -> bool {
+    let mut upgrades = headers.get_all(UPGRADE).iter();
+    let only = match (upgrades.next(), upgrades.next()) {
+        (Some(upgrade), None) => upgrade.as_bytes().trim_ascii(),
+        _ => return false,
+    };
+    only.eq_ignore_ascii_case(b"websocket") && list_has(headers, &CONNECTION, "upgrade")
+}
+
+/// Whether the lists in the fields `name` hold `token`.
+fn list_has(headers: &HeaderMap, name: &HeaderName, token: &str) -> bool {
+    let mut tokens = headers.get_all(name).iter().flat_map(tokens);
+    tokens.any(|own| own.eq_ignore_ascii_case(token.as_bytes()))
+}
+
+fn tokens(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
+    let tokens = value.as_bytes().split(|byte| *byte == b',');
+    tokens.map(<[u8]>::trim_ascii)
+}
+
+/// Removes what an untrusted client says in the place of a proxy, also in the spelling that CGI and its
+/// heirs take for the same (`X_Forwarded_For`).
+fn remove_imitations(headers: &mut HeaderMap) {
+    let imitates = |name: &&HeaderName| {
+        let name = name.as_str();
+        let proxied = |name: &str| {
+            name.starts_with("x-forwarded-") || matches!(name, "forwarded" | "x-real-ip")
+        };
+        match name.as_bytes().first() {
+            Some(b'x' | b'f') if name.contains('_') => proxied(&name.replace('_', "-")),
+            Some(b'x' | b'f') => proxied(name),
+            _ => false,
+        }
+    };
+    if headers.keys().any(|name| imitates(&name)) {
+        let names: Vec<_> = headers.keys().filter(imitates).cloned().collect();
+        for name in names {
+            headers.remove(name);
+        }
+    }
+}
+
+fn append_client(headers: &mut HeaderMap, origin: Origin<'_>) {
+    let mut passed = String::new();
+    for earlier in headers.get_all(X_FORWARDED_FOR) {
+        if let Ok(earlier) = earlier.to_str() {
+            passed.push_str(earlier);
+            passed.push_str(", ");
+        }
+    }
+    write!(passed, "{}", origin.client).expect("a string takes what is written to it");
+    let passed = HeaderValue::try_from(passed).expect("it is made of valid values and an address");
+    headers.insert(X_FORWARDED_FOR, passed);
+}
+
+/// Sets the field unless it is there and `kept`.
+fn set(headers: &mut HeaderMap, name: HeaderName, kept: bool, value: impl FnOnce() -> HeaderValue) {
+    if !(kept && headers.contains_key(&name)) {
+        headers.insert(name, value());
+    }
+}
+
+/// Beside `Connection`. `Trailer` is not among them: it says what follows the body.
+const HOP_BY_HOP: [HeaderName; 8] = [
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    HeaderName::from_static("proxy-authenticate"),
+    HeaderName::from_static("proxy-authorization"),
+    HeaderName::from_static("http2-settings"),
+    TE,
+    TRANSFER_ENCODING,
+    UPGRADE,
+];
+const LONGEST_ID: usize = 128;
+
+#[cfg(test)]
+mod tests {
+    use http::header::FORWARDED;
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn map(fields: &[(&'static str, &'static str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in fields {
+            headers.append(*name, HeaderValue::from_static(value));
+        }
+        headers
+    }
+
+    fn told(fields: &[(&'static str, &'static str)], trusted: bool) -> HeaderMap {
+        let mut headers = map(fields);
+        let origin = Origin {
+            client: "198.51.100.7".parse().unwrap(),
+            trusted,
+            tls: true,
+            local: "192.0.2.1:8443".parse().unwrap(),
+            authority: &HeaderValue::from_static("shop.example"),
+            request_id: &HeaderValue::from_static("id"),
+        };
+        set_origin(&mut headers, origin);
+        headers
+    }
+
+    #[test]
+    fn what_belongs_to_the_connection_is_removed() {
+        let mut headers = map(&[
+            ("connection", "close, X-Internal"),
+            ("connection", "keep-alive"),
+            ("keep-alive", "timeout=5"),
+            ("proxy-connection", "keep-alive"),
+            ("transfer-encoding", "chunked"),
+            ("te", "gzip, Trailers"),
+            ("upgrade", "h2c"),
+            ("http2-settings", "AAMAAABk"),
+            ("x-internal", "1"),
+            ("accept", "*/*"),
+            ("trailer", "x-sum"),
+        ]);
+        let hop = remove_hop_by_hop(&mut headers);
+        let trailers = HopByHop {
+            websocket: false,
+            trailers: true,
+        };
+        assert_eq!(hop, trailers);
+        assert_eq!(headers, map(&[("accept", "*/*"), ("trailer", "x-sum")]));
+    }
+
+    #[test]
+    fn only_websocket_is_an_upgrade() {
+        for (connection, upgrade, websocket) in [
+            ("Upgrade", "websocket", true),
+            ("keep-alive, upgrade", "WebSocket", true),
+            ("keep-alive", "websocket", false),
+            ("upgrade", "h2c", false),
+            ("upgrade, http2-settings", "h2c, websocket", false),
+            ("upgrade", "websocket, h2c", false),
+        ] {
+            let fields = [("connection", connection), ("upgrade", upgrade)];
+            let hop = remove_hop_by_hop(&mut map(&fields));
+            assert_eq!(hop.websocket, websocket, "{connection} / {upgrade}");
+        }
+    }
+
+    #[test]
+    fn nobody_nominates_away_what_targets_decide_by() {
+        let kept = [("x-forwarded-for", "192.0.2.9"), ("authorization", "x")];
+        let nominations = "x-forwarded-for, Authorization, host, content-length";
+        let mut headers = map(&[kept[0], kept[1], ("connection", nominations)]);
+        remove_hop_by_hop(&mut headers);
+        assert_eq!(headers, map(&kept));
+    }
+
+    #[test]
+    fn a_strangers_word_is_dropped() {
+        let headers = told(
+            &[
+                ("x-forwarded-for", "10.0.0.1"),
+                ("x_forwarded_for", "10.0.0.1"),
+                ("x-forwarded-proto", "http"),
+                ("x-forwarded-prefix", "/admin"),
+                ("x-forwarded-host", "evil.example"),
+                ("forwarded", "for=10.0.0.1"),
+                ("x-real-ip", "10.0.0.1"),
+                ("x-request-id", "chosen"),
+                ("host", "Shop.Example"),
+            ],
+            false,
+        );
+        let expected = map(&[
+            ("x-forwarded-for", "198.51.100.7"),
+            ("x-forwarded-proto", "https"),
+            ("x-forwarded-port", "8443"),
+            ("x-forwarded-host", "shop.example"),
+            ("x-request-id", "id"),
+            ("host", "shop.example"),
+        ]);
+        assert_eq!(headers, expected);
+    }
+
+    #[test]
+    fn a_trusted_proxys_word_is_kept_and_appended_to() {
+        let headers = told(
+            &[
+                ("x-forwarded-for", "203.0.113.5"),
+                ("x-forwarded-for", "203.0.113.6, 203.0.113.7"),
+                ("x-forwarded-proto", "http"),
+                ("forwarded", "for=203.0.113.5"),
+            ],
+            true,
+        );
+        let passed = "203.0.113.5, 203.0.113.6, 203.0.113.7, 198.51.100.7";
+        assert_eq!(headers[X_FORWARDED_FOR], passed);
+        assert_eq!(headers[X_FORWARDED_PROTO], "http");
+        assert_eq!(headers[X_FORWARDED_PORT], "8443");
+        assert_eq!(headers[FORWARDED], "for=203.0.113.5");
+    }
+
+    #[test]
+    fn cookie_crumbs_are_joined() {
+        let mut headers = map(&[("cookie", "a=1"), ("cookie", "b=2"), ("accept", "*/*")]);
+        join_cookies(&mut headers);
+        assert_eq!(headers, map(&[("cookie", "a=1; b=2"), ("accept", "*/*")]));
+    }
+
+    #[test]
+    fn a_length_is_one_number() {
+        for (fields, length) in [
+            (&[][..], Ok(None)),
+            (&["5"], Ok(Some(5))),
+            (&["5", "5"], Err(LengthError)),
+            (&["5", "6"], Err(LengthError)),
+            (&["5, 5"], Err(LengthError)),
+            (&["+5"], Err(LengthError)),
+            (&["-5"], Err(LengthError)),
+            (&[""], Err(LengthError)),
+            (&["99999999999999999999"], Err(LengthError)),
+        ] {
+            let fields: Vec<_> = fields
+                .iter()
+                .map(|value| ("content-length", *value))
+                .collect();
+            assert_eq!(content_length(&map(&fields)), length, "{fields:?}");
+        }
+    }
+
+    #[test]
+    fn edits_are_applied_in_order_and_leave_the_framing_alone() {
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        let edits = Edits::new(&config::HeaderEdits {
+            remove: vec!["Server".to_owned(), "Content-Length".to_owned()],
+            set: vec![pair("X-A", "2"), pair("transfer-encoding", "chunked")],
+            add: vec![pair("x-a", "3")],
+        });
+        let mut headers = map(&[("server", "x"), ("x-a", "1"), ("content-length", "0")]);
+        edits.apply(&mut headers);
+        let expected = [("content-length", "0"), ("x-a", "2"), ("x-a", "3")];
+        assert_eq!(headers, map(&expected));
+    }
+
+    #[test]
+    fn an_id_that_would_break_a_log_is_not_kept() {
+        for (id, kept) in [("abc-1", true), ("", false), ("a b", false)] {
+            assert_eq!(request_id(&map(&[("x-request-id", id)])).is_some(), kept);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_nomination_removes_a_protected_field(
+            tokens in proptest::collection::vec("[a-zA-Z-]{1,16}|x-forwarded-for|,", 0..6),
+        ) {
+            let mut headers = map(&[("x-forwarded-for", "192.0.2.9")]);
+            headers.insert(CONNECTION, HeaderValue::from_str(&tokens.join(",")).unwrap());
+            remove_hop_by_hop(&mut headers);
+            prop_assert!(headers.contains_key(X_FORWARDED_FOR));
+            prop_assert!(!headers.contains_key(CONNECTION));
+        }
+    }
+}
