@@ -1,1 +1,550 @@
-//! Counters per worker, summed when somebody asks.
+//! Counters, one shard per worker thread, summed when somebody asks (OpenMetrics text, version 1.0).
+//!
+//! Nothing here is locked where requests pass: a shard is plain atomics that only its worker writes.
+
+use std::collections::BTreeMap;
+use std::fmt::{Display, Write};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use certstore::CertTable;
+use parking_lot::Mutex;
+
+use crate::access_log::micros;
+use crate::connection::{HandshakeFailure, HandshakeOutcome};
+use crate::error::End;
+use crate::published::Published;
+
+/// All counters of the process. They outlive reloads.
+#[derive(Debug)]
+pub struct Metrics {
+    workers: usize,
+    ends: Sharded<[AtomicU64; End::ALL.len()]>,
+    /// Lines that the access log has lost.
+    pub access_log_lost: Arc<AtomicU64>,
+    listeners: Mutex<BTreeMap<String, Arc<ListenerCounters>>>,
+    requests: Mutex<BTreeMap<(String, String), Arc<RequestCounters>>>,
+}
+
+/// What is counted of one listener.
+pub type ListenerCounters = Sharded<ListenerShard>;
+/// What is counted of the requests from one listener to one target group.
+pub type RequestCounters = Sharded<RequestShard>;
+
+/// One worker's share of [`ListenerCounters`].
+#[derive(Debug, Default)]
+pub struct ListenerShard {
+    opened: AtomicU64,
+    closed: AtomicU64,
+    /// TLS 1.2 full and resumed, TLS 1.3 full and resumed.
+    handshakes: [AtomicU64; 4],
+    failures: [AtomicU64; FAILURES.len()],
+    handshake_time: Histogram,
+}
+
+impl ListenerShard {
+    /// A connection was accepted, or has ended.
+    pub fn connection(&self, opened: bool) {
+        let counter = if opened { &self.opened } else { &self.closed };
+        counter.fetch_add(1, Relaxed);
+    }
+
+    /// A handshake has ended.
+    pub fn handshake(&self, outcome: HandshakeOutcome<'_>) {
+        match outcome {
+            HandshakeOutcome::Done(tls) => {
+                let newer = usize::from(tls.version == "TLSv1.3");
+                self.handshakes[newer * 2 + usize::from(tls.resumed)].fetch_add(1, Relaxed);
+                self.handshake_time.observe(tls.handshake);
+            }
+            HandshakeOutcome::Failed(why) => {
+                let place = FAILURES.iter().position(|kind| *kind == why);
+                if let Some(counter) = place.and_then(|place| self.failures.get(place)) {
+                    counter.fetch_add(1, Relaxed);
+                }
+            }
+        }
+    }
+}
+
+/// One worker's share of [`RequestCounters`].
+#[derive(Debug, Default)]
+pub struct RequestShard {
+    /// By the first digit of the status.
+    classes: [AtomicU64; 6],
+    time: Histogram,
+    request_bytes: AtomicU64,
+    response_bytes: AtomicU64,
+    retries: AtomicU64,
+}
+
+impl RequestShard {
+    /// A request has ended.
+    pub fn observe(&self, record: &crate::access_log::Record) {
+        let class = usize::from(record.status / 100).min(5);
+        self.classes[class].fetch_add(1, Relaxed);
+        self.time.observe(Duration::from_micros(record.total_us));
+        self.request_bytes.fetch_add(record.request_bytes, Relaxed);
+        self.response_bytes
+            .fetch_add(record.response_bytes, Relaxed);
+        if record.retries > 0 {
+            self.retries.fetch_add(u64::from(record.retries), Relaxed);
+        }
+    }
+}
+
+impl Metrics {
+    /// Counters for `workers` worker threads.
+    pub fn new(workers: usize) -> Arc<Self> {
+        Arc::new(Self {
+            workers,
+            ends: Sharded::new(workers),
+            access_log_lost: Arc::default(),
+            listeners: Mutex::default(),
+            requests: Mutex::default(),
+        })
+    }
+
+    /// How many worker threads there are.
+    pub fn workers(&self) -> usize {
+        self.workers
+    }
+
+    /// A request of `worker` has ended.
+    pub fn end(&self, worker: usize, end: End) {
+        self.ends.shard(worker)[end as usize].fetch_add(1, Relaxed);
+    }
+
+    /// The counters of a listener. Locks: for load time.
+    pub fn listener(&self, name: &str) -> Arc<ListenerCounters> {
+        let mut listeners = self.listeners.lock();
+        let counters = listeners.entry(name.to_owned());
+        counters
+            .or_insert_with(|| Arc::new(Sharded::new(self.workers)))
+            .clone()
+    }
+
+    /// The counters of requests from a listener to a target group (empty: answered here). Locks: for the
+    /// first request of each pair.
+    pub fn requests(&self, listener: &str, group: &str) -> Arc<RequestCounters> {
+        let mut requests = self.requests.lock();
+        let counters = requests.entry((listener.to_owned(), group.to_owned()));
+        counters
+            .or_insert_with(|| Arc::new(Sharded::new(self.workers)))
+            .clone()
+    }
+
+    /// Connections open now at the listener `name`.
+    pub fn connections(&self, name: &str) -> u64 {
+        let listeners = self.listeners.lock();
+        listeners
+            .get(name)
+            .map_or(0, |counters| open_connections(counters))
+    }
+
+    /// Everything, in the OpenMetrics text format.
+    pub fn encode(&self, published: &Published, certificates: &CertTable) -> String {
+        let mut page = Page::default();
+        self.encode_requests(&mut page);
+        self.encode_listeners(&mut page);
+        encode_targets(published, &mut page);
+        encode_certificates(certificates, &mut page);
+        page.family(
+            "access_log_lost_lines",
+            "counter",
+            "Lines that the access log has lost",
+        );
+        page.sample(
+            "access_log_lost_lines_total",
+            &[],
+            self.access_log_lost.load(Relaxed),
+        );
+        page.finish()
+    }
+
+    fn encode_requests(&self, page: &mut Page) {
+        let requests = self.requests.lock();
+        page.family(
+            "requests",
+            "counter",
+            "Requests by the class of their status",
+        );
+        for (labels, counters) in requests.iter().map(labelled) {
+            for (class, name) in CLASSES.iter().enumerate() {
+                let count = counters.sum(|shard| &shard.classes[class]);
+                if count > 0 {
+                    let labels = [labels[0], labels[1], ("status", *name)];
+                    page.sample("requests_total", &labels, count);
+                }
+            }
+        }
+        for (name, help, counter) in REQUEST_COUNTERS {
+            page.family(name, "counter", help);
+            for (labels, counters) in requests.iter().map(labelled) {
+                let total = format!("{name}_total");
+                page.sample(&total, &labels, counters.sum(counter));
+            }
+        }
+        page.family(
+            "request_duration_seconds",
+            "histogram",
+            "From the head to the end of the response",
+        );
+        for (labels, counters) in requests.iter().map(labelled) {
+            let name = "request_duration_seconds";
+            page.histogram(name, &labels, counters, |shard| &shard.time);
+        }
+        page.family(
+            "request_ends",
+            "counter",
+            "How requests ended, by the word of the access log",
+        );
+        for end in End::ALL {
+            let count = self.ends.sum(|shard| &shard[end as usize]);
+            page.sample("request_ends_total", &[("end", end.word())], count);
+        }
+    }
+
+    fn encode_listeners(&self, page: &mut Page) {
+        let listeners = self.listeners.lock();
+        let named = || {
+            listeners
+                .iter()
+                .map(|(name, counters)| (("listener", name.as_str()), counters))
+        };
+        page.family(
+            "connections",
+            "gauge",
+            "Connections from clients that are open",
+        );
+        for (label, counters) in named() {
+            page.sample("connections", &[label], open_connections(counters));
+        }
+        page.family(
+            "connections_accepted",
+            "counter",
+            "Connections from clients",
+        );
+        for (label, counters) in named() {
+            let accepted = counters.sum(|shard| &shard.opened);
+            page.sample("connections_accepted_total", &[label], accepted);
+        }
+        page.family(
+            "handshakes",
+            "counter",
+            "TLS handshakes that came to a session",
+        );
+        for (label, counters) in named() {
+            for (kind, (version, resumed)) in HANDSHAKES.iter().enumerate() {
+                let labels = [label, ("version", *version), ("resumed", *resumed)];
+                let count = counters.sum(|shard| &shard.handshakes[kind]);
+                page.sample("handshakes_total", &labels, count);
+            }
+        }
+        page.family(
+            "handshake_failures",
+            "counter",
+            "TLS handshakes that came to none",
+        );
+        for (label, counters) in named() {
+            for (kind, failure) in FAILURES.iter().enumerate() {
+                let labels = [label, ("kind", failure.as_str())];
+                let count = counters.sum(|shard| &shard.failures[kind]);
+                page.sample("handshake_failures_total", &labels, count);
+            }
+        }
+        page.family(
+            "handshake_duration_seconds",
+            "histogram",
+            "From accept to the TLS session",
+        );
+        for (label, counters) in named() {
+            let name = "handshake_duration_seconds";
+            page.histogram(name, &[label], counters, |shard| &shard.handshake_time);
+        }
+    }
+}
+
+fn open_connections(counters: &ListenerCounters) -> u64 {
+    let closed = counters.sum(|shard| &shard.closed);
+    counters.sum(|shard| &shard.opened).saturating_sub(closed)
+}
+
+fn encode_targets(published: &Published, page: &mut Page) {
+    let targets = || {
+        published.groups().iter().flat_map(|group| {
+            group.targets().iter().map(move |target| {
+                let address = target.dial().address().to_string();
+                (group.name(), address, target)
+            })
+        })
+    };
+    page.family(
+        "target_healthy",
+        "gauge",
+        "1 if requests are sent to the target",
+    );
+    for (group, address, target) in targets() {
+        let labels = [("target_group", group), ("target", address.as_str())];
+        page.sample(
+            "target_healthy",
+            &labels,
+            u8::from(target.verdict().is_up()),
+        );
+    }
+    page.family(
+        "target_requests_in_flight",
+        "gauge",
+        "Requests that the target has not answered",
+    );
+    for (group, address, target) in targets() {
+        let labels = [("target_group", group), ("target", address.as_str())];
+        page.sample("target_requests_in_flight", &labels, target.in_flight());
+    }
+    page.family("target_connections", "gauge", "Connections to the target");
+    for (group, address, target) in targets() {
+        let labels = [("target_group", group), ("target", address.as_str())];
+        page.sample("target_connections", &labels, target.pool().open());
+    }
+}
+
+fn encode_certificates(certificates: &CertTable, page: &mut Page) {
+    page.family(
+        "certificate_not_after_seconds",
+        "gauge",
+        "When the served certificate expires, in seconds since 1970",
+    );
+    let mut served: Vec<_> = certificates.iter().collect();
+    served.sort_by_key(|certificate| (&certificate.entry, &certificate.serial));
+    for certificate in served {
+        let labels = [
+            ("certificate", certificate.entry.as_str()),
+            ("serial", &certificate.serial),
+        ];
+        page.sample(
+            "certificate_not_after_seconds",
+            &labels,
+            unix_seconds(certificate.not_after),
+        );
+    }
+}
+
+fn unix_seconds(time: SystemTime) -> u64 {
+    time.duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_secs())
+}
+
+fn labelled<'a, T>(
+    ((listener, group), counters): (&'a (String, String), &'a T),
+) -> ([(&'static str, &'a str); 2], &'a T) {
+    ([("listener", listener), ("target_group", group)], counters)
+}
+
+/// One value per worker, far enough apart in memory that none slows another down.
+#[derive(Debug)]
+pub struct Sharded<T>(Box<[Apart<T>]>);
+
+impl<T: Default> Sharded<T> {
+    /// `workers` values.
+    pub fn new(workers: usize) -> Self {
+        Self((0..workers.max(1)).map(|_| Apart::default()).collect())
+    }
+}
+
+impl<T> Sharded<T> {
+    /// The value of `worker`.
+    pub fn shard(&self, worker: usize) -> &T {
+        &self.0[worker % self.0.len()].0
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &T> {
+        self.0.iter().map(|apart| &apart.0)
+    }
+
+    fn sum(&self, counter: impl Fn(&T) -> &AtomicU64) -> u64 {
+        self.iter().map(|shard| counter(shard).load(Relaxed)).sum()
+    }
+}
+
+/// On cache lines of its own (two, for processors fetch them in pairs).
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Apart<T>(T);
+
+/// Durations in few buckets.
+#[derive(Debug, Default)]
+struct Histogram {
+    buckets: [AtomicU64; BOUNDS_US.len() + 1],
+    sum_us: AtomicU64,
+}
+
+impl Histogram {
+    fn observe(&self, duration: Duration) {
+        let us = micros(duration);
+        let bucket = BOUNDS_US.partition_point(|bound| *bound < us);
+        self.buckets[bucket].fetch_add(1, Relaxed);
+        self.sum_us.fetch_add(us, Relaxed);
+    }
+}
+
+/// A page in the making.
+#[derive(Default)]
+struct Page(String);
+
+impl Page {
+    fn family(&mut self, name: &str, kind: &str, help: &str) {
+        self.line(format_args!("# HELP {PREFIX}_{name} {help}."));
+        self.line(format_args!("# TYPE {PREFIX}_{name} {kind}"));
+    }
+
+    fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
+        let labels = Labels(labels);
+        self.line(format_args!("{PREFIX}_{name}{labels} {value}"));
+    }
+
+    fn histogram<T>(
+        &mut self,
+        name: &str,
+        labels: &[(&str, &str)],
+        counters: &Sharded<T>,
+        histogram: impl Fn(&T) -> &Histogram,
+    ) {
+        let mut count = 0;
+        for bucket in 0..=BOUNDS_US.len() {
+            count += counters.sum(|shard| &histogram(shard).buckets[bucket]);
+            let bound = BOUNDS_US.get(bucket).map(|bound| seconds(*bound));
+            let bound = bound.unwrap_or_else(|| "+Inf".to_owned());
+            let labels = [labels, &[("le", bound.as_str())]].concat();
+            self.sample(&format!("{name}_bucket"), &labels, count);
+        }
+        let sum = counters.sum(|shard| &histogram(shard).sum_us);
+        self.sample(&format!("{name}_sum"), labels, seconds(sum));
+        self.sample(&format!("{name}_count"), labels, count);
+    }
+
+    fn finish(mut self) -> String {
+        self.line(format_args!("# EOF"));
+        self.0
+    }
+
+    fn line(&mut self, line: std::fmt::Arguments<'_>) {
+        writeln!(self.0, "{line}").expect("a string takes what is written to it");
+    }
+}
+
+/// `{name="value",…}`, escaped.
+struct Labels<'a>(&'a [(&'a str, &'a str)]);
+
+impl Display for Labels<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (place, (name, value)) in self.0.iter().enumerate() {
+            let opening = if place == 0 { '{' } else { ',' };
+            write!(f, "{opening}{name}=\"")?;
+            for character in value.chars() {
+                match character {
+                    '\\' | '"' => write!(f, "\\{character}")?,
+                    '\n' => f.write_str("\\n")?,
+                    _ => f.write_char(character)?,
+                }
+            }
+            f.write_char('"')?;
+        }
+        let closing = if self.0.is_empty() { "" } else { "}" };
+        f.write_str(closing)
+    }
+}
+
+/// Microseconds as seconds, exactly.
+fn seconds(us: u64) -> String {
+    format!("{}.{:06}", us / 1_000_000, us % 1_000_000)
+}
+
+const PREFIX: &str = "sealgate";
+const CLASSES: [&str; 6] = ["none", "1xx", "2xx", "3xx", "4xx", "5xx"];
+const HANDSHAKES: [(&str, &str); 4] = [
+    ("TLSv1.2", "false"),
+    ("TLSv1.2", "true"),
+    ("TLSv1.3", "false"),
+    ("TLSv1.3", "true"),
+];
+const FAILURES: [HandshakeFailure; 7] = [
+    HandshakeFailure::Timeout,
+    HandshakeFailure::Closed,
+    HandshakeFailure::UnknownName,
+    HandshakeFailure::NothingInCommon,
+    HandshakeFailure::Alert,
+    HandshakeFailure::Protocol,
+    HandshakeFailure::ProxyHeader,
+];
+type RequestCounter = (&'static str, &'static str, fn(&RequestShard) -> &AtomicU64);
+const REQUEST_COUNTERS: [RequestCounter; 3] = [
+    ("request_body_bytes", "Bytes of request bodies", |shard| {
+        &shard.request_bytes
+    }),
+    ("response_body_bytes", "Bytes of response bodies", |shard| {
+        &shard.response_bytes
+    }),
+    (
+        "request_retries",
+        "Requests sent again, or to another target",
+        |shard| &shard.retries,
+    ),
+];
+const BOUNDS_US: [u64; 12] = [
+    250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 500_000, 2_500_000, 10_000_000,
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_fall_into_buckets() {
+        let counters: RequestCounters = Sharded::new(2);
+        for (worker, us) in [(0, 1), (1, 250), (0, 251), (1, 99_000_000)] {
+            counters
+                .shard(worker)
+                .time
+                .observe(Duration::from_micros(us));
+        }
+        let mut page = Page::default();
+        page.histogram("t", &[("a", "b")], &counters, |shard| &shard.time);
+        let text = page.finish();
+        assert!(
+            text.contains("sealgate_t_bucket{a=\"b\",le=\"0.000250\"} 2\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("sealgate_t_bucket{a=\"b\",le=\"0.000500\"} 3\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("sealgate_t_bucket{a=\"b\",le=\"+Inf\"} 4\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("sealgate_t_sum{a=\"b\"} 99.000502\n"),
+            "{text}"
+        );
+        assert!(
+            text.ends_with("sealgate_t_count{a=\"b\"} 4\n# EOF\n"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn labels_are_escaped() {
+        assert_eq!(
+            Labels(&[("a", "x\"\\\n")]).to_string(),
+            "{a=\"x\\\"\\\\\\n\"}"
+        );
+        assert_eq!(Labels(&[]).to_string(), "");
+    }
+
+    #[test]
+    fn shards_are_apart() {
+        assert!(size_of::<Apart<u8>>() >= 128);
+    }
+}

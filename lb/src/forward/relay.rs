@@ -1,0 +1,191 @@
+//! An answer's body on its way to the client.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+
+use super::idle::IdleTimer;
+use super::upgrade::Upgrade;
+use crate::error::End;
+use crate::exchange::Exchange;
+use crate::upstream::pool::{Connection, Pool};
+use crate::upstream::request_body::BodyError;
+
+/// What follows the head of an answer.
+pub enum Answer {
+    /// This.
+    Whole(Bytes),
+    /// What a target sends.
+    Relay(Box<Relay>),
+    /// Another protocol.
+    Upgrade(Box<Upgrade>),
+}
+
+/// A target's body, and the connection that it comes over.
+pub struct Relay {
+    incoming: Incoming,
+    idle: IdleTimer,
+    connection: Option<Connection>,
+    pool: Arc<Pool>,
+    worker: usize,
+}
+
+impl Answer {
+    /// What comes over `connection`, which goes back to the `pool` afterwards.
+    pub(super) fn relay(
+        incoming: Incoming,
+        pool: Arc<Pool>,
+        worker: usize,
+        connection: Connection,
+        idle: Duration,
+    ) -> Self {
+        Self::Relay(Box::new(Relay {
+            incoming,
+            idle: IdleTimer::new(idle),
+            connection: Some(connection),
+            pool,
+            worker,
+        }))
+    }
+}
+
+/// The body that a client's connection sends. It ends the exchange that it belongs to.
+pub struct ResponseBody {
+    body: Kind,
+    exchange: Option<Box<Exchange>>,
+}
+
+enum Kind {
+    Whole(Option<Bytes>),
+    Relay(Box<Relay>),
+}
+
+impl ResponseBody {
+    /// The body of the `exchange`, which goes on until it is sent.
+    pub fn new(answer: Answer, mut exchange: Box<Exchange>) -> Self {
+        let body = match answer {
+            Answer::Whole(bytes) => {
+                exchange.sent(bytes.len());
+                drop(exchange);
+                return Self::whole(bytes);
+            }
+            Answer::Upgrade(upgrade) => {
+                upgrade.start(exchange);
+                return Self::whole(Bytes::new());
+            }
+            Answer::Relay(relay) => Kind::Relay(relay),
+        };
+        let mut body = Self {
+            body,
+            exchange: Some(exchange),
+        };
+        if body.is_end_stream() {
+            body.finish(End::Done);
+        }
+        body
+    }
+
+    fn whole(bytes: Bytes) -> Self {
+        Self {
+            body: Kind::Whole(Some(bytes).filter(|bytes| !bytes.is_empty())),
+            exchange: None,
+        }
+    }
+
+    fn finish(&mut self, end: End) {
+        if let Kind::Relay(relay) = &mut self.body
+            && let Some(connection) = relay.connection.take()
+            && end == End::Done
+        {
+            relay.pool.give_back(relay.worker, connection);
+        }
+        if let Some(mut exchange) = self.exchange.take() {
+            exchange.end(end);
+        }
+    }
+
+    /// What comes of a frame of a target.
+    fn pass(
+        &mut self,
+        frame: Option<Result<Frame<Bytes>, hyper::Error>>,
+    ) -> Option<Result<Frame<Bytes>, BodyError>> {
+        match frame {
+            None => {
+                self.finish(End::Done);
+                None
+            }
+            Some(Err(error)) => {
+                if let Some(exchange) = &mut self.exchange {
+                    exchange.record().detail = Some(error.to_string());
+                }
+                self.finish(End::TargetTruncated);
+                Some(Err(BodyError(End::TargetTruncated)))
+            }
+            Some(Ok(frame)) => {
+                if let (Some(data), Some(exchange)) = (frame.data_ref(), &mut self.exchange) {
+                    exchange.sent(data.len());
+                }
+                if frame.is_trailers() || self.is_end_stream() {
+                    self.finish(End::Done);
+                }
+                Some(Ok(frame))
+            }
+        }
+    }
+}
+
+impl Body for ResponseBody {
+    type Data = Bytes;
+    type Error = BodyError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
+        let body = self.get_mut();
+        let relay = match &mut body.body {
+            Kind::Whole(bytes) => return Poll::Ready(bytes.take().map(|all| Ok(Frame::data(all)))),
+            Kind::Relay(relay) => relay,
+        };
+        match Pin::new(&mut relay.incoming).poll_frame(cx) {
+            Poll::Ready(frame) => {
+                relay.idle.progress();
+                Poll::Ready(body.pass(frame))
+            }
+            Poll::Pending if relay.idle.poll_expired(cx) => {
+                body.finish(End::TargetStalled);
+                Poll::Ready(Some(Err(BodyError(End::TargetStalled))))
+            }
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match &self.body {
+            Kind::Whole(bytes) => bytes.is_none(),
+            Kind::Relay(relay) => relay.incoming.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.body {
+            Kind::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
+            Kind::Relay(relay) => relay.incoming.size_hint(),
+        }
+    }
+}
+
+impl std::fmt::Debug for Answer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Whole(_) => "Whole",
+            Self::Relay(_) => "Relay",
+            Self::Upgrade(_) => "Upgrade",
+        })
+    }
+}

@@ -1,0 +1,169 @@
+//! One connection to a target, TCP and TLS.
+
+use std::io::{self, IoSlice};
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use hyper_util::rt::TokioIo;
+use rustls::pki_types::ServerName;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+
+use super::pool::Slot;
+use crate::error::{End, ProxyError};
+
+/// How a target is connected to.
+#[derive(Clone)]
+pub struct Dial {
+    address: SocketAddr,
+    /// Connecting may take as long, TLS included.
+    timeout: Duration,
+    tls: Option<(TlsConnector, ServerName<'static>)>,
+}
+
+impl Dial {
+    /// To `address`, within `timeout`, with TLS where there is a configuration and a name for it.
+    pub fn new(
+        address: SocketAddr,
+        timeout: Duration,
+        tls: Option<(Arc<rustls::ClientConfig>, ServerName<'static>)>,
+    ) -> Self {
+        Self {
+            address,
+            timeout,
+            tls: tls.map(|(config, name)| (TlsConnector::from(config), name)),
+        }
+    }
+
+    /// Where the target listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// A new connection, ready for HTTP, and the count of bytes that come over it. `slot` is given back
+    /// when the connection is closed.
+    ///
+    /// # Errors
+    /// When the target cannot be reached, is too slow, or its TLS is not what it should be.
+    pub async fn connect(
+        &self,
+        slot: Option<Slot>,
+    ) -> Result<(TokioIo<TargetStream>, Arc<AtomicU64>), ProxyError> {
+        let connected = timeout(self.timeout, self.connect_unbounded()).await;
+        let io = connected.map_err(|_| {
+            let detail = format!("{}: not connected within {:?}", self.address, self.timeout);
+            ProxyError::because(End::ConnectTimeout, detail)
+        })??;
+        let received = Arc::new(AtomicU64::new(0));
+        let stream = TargetStream {
+            io,
+            received: received.clone(),
+            _slot: slot,
+        };
+        Ok((TokioIo::new(stream), received))
+    }
+
+    async fn connect_unbounded(&self) -> Result<Transport, ProxyError> {
+        let failed = |end| {
+            move |error: io::Error| {
+                ProxyError::because(end, format_args!("{}: {error}", self.address))
+            }
+        };
+        let stream = TcpStream::connect(self.address).await;
+        let stream = stream.map_err(failed(End::ConnectFailed))?;
+        stream
+            .set_nodelay(true)
+            .map_err(failed(End::ConnectFailed))?;
+        let Some((connector, name)) = &self.tls else {
+            return Ok(Transport::Plain(stream));
+        };
+        let stream = connector.connect(name.clone(), stream).await;
+        let stream = stream.map_err(failed(End::TlsFailed))?;
+        Ok(Transport::Tls(Box::new(stream)))
+    }
+}
+
+impl std::fmt::Debug for Dial {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Dial")
+            .field("address", &self.address)
+            .field("tls", &self.tls.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A connection to a target that counts what comes over it.
+pub struct TargetStream {
+    io: Transport,
+    received: Arc<AtomicU64>,
+    _slot: Option<Slot>,
+}
+
+enum Transport {
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+/// Calls a method of whichever stream there is.
+macro_rules! either {
+    ($stream:expr, $method:ident $(, $argument:expr)*) => {
+        match &mut $stream.get_mut().io {
+            Transport::Plain(io) => Pin::new(io).$method($($argument),*),
+            Transport::Tls(io) => Pin::new(io).$method($($argument),*),
+        }
+    };
+}
+
+impl AsyncRead for TargetStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let before = buffer.filled().len();
+        ready!(either!(self.as_mut(), poll_read, cx, buffer))?;
+        let came = buffer.filled().len() - before;
+        self.received.fetch_add(came as u64, Ordering::Relaxed);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl AsyncWrite for TargetStream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        either!(self, poll_write, cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        either!(self, poll_write_vectored, cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match &self.io {
+            Transport::Plain(io) => io.is_write_vectored(),
+            Transport::Tls(io) => io.is_write_vectored(),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        either!(self, poll_flush, cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        either!(self, poll_shutdown, cx)
+    }
+}
