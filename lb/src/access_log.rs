@@ -184,10 +184,13 @@ fn write_tls(tls: &TlsInfo, fields: &mut Fields<'_>) {
 
 /// Where records go. A clone is a handle on the same log.
 #[derive(Debug, Clone)]
-pub struct AccessLog {
+pub struct AccessLog(Arc<Handle>);
+
+#[derive(Debug)]
+struct Handle {
     queue: SyncSender<Message>,
     state: Arc<State>,
-    writer: Arc<Mutex<Option<JoinHandle<()>>>>,
+    writer: Mutex<Option<JoinHandle<()>>>,
 }
 
 #[derive(Debug)]
@@ -224,33 +227,33 @@ impl AccessLog {
         };
         let thread = std::thread::Builder::new().name("access-log".to_owned());
         let thread = thread.spawn(move || writer.run(&messages))?;
-        Ok(Self {
+        Ok(Self(Arc::new(Handle {
             queue,
             state,
-            writer: Arc::new(Mutex::new(Some(thread))),
-        })
+            writer: Mutex::new(Some(thread)),
+        })))
     }
 
     /// Hands a record over. Never waits: where the queue is full, the record is lost and counted.
     pub fn record(&self, record: Box<Record>) {
-        if self.queue.try_send(Message::Line(record)).is_err() {
-            self.state.lost.fetch_add(1, Ordering::Relaxed);
+        if self.0.queue.try_send(Message::Line(record)).is_err() {
+            self.0.state.lost.fetch_add(1, Ordering::Relaxed);
         }
     }
 
     /// Opens the file anew before the next line, after a rotation. Does not block.
     pub fn reopen(&self) {
-        self.state.reopen.store(true, Ordering::Release);
+        self.0.state.reopen.store(true, Ordering::Release);
         // A full queue is awake.
-        let _ = self.queue.try_send(Message::Wake);
+        let _ = self.0.queue.try_send(Message::Wake);
     }
 
     /// Writes what was handed over, and ends the thread. Later records are lost and counted. Blocks.
     pub fn close(&self) {
-        let Some(thread) = self.writer.lock().take() else {
+        let Some(thread) = self.0.writer.lock().take() else {
             return;
         };
-        if self.queue.send(Message::Close).is_ok() && thread.join().is_err() {
+        if self.0.queue.send(Message::Close).is_ok() && thread.join().is_err() {
             error!("the thread of the access log has panicked");
         }
     }

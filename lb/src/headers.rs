@@ -66,6 +66,15 @@ pub fn remove_hop_by_hop(headers: &mut HeaderMap) -> HopByHop {
     hop
 }
 
+/// Removes from trailers what does not belong there (RFC 9110, section 6.5.1): what frames, routes or
+/// vouches for a message, which a target that merges trailers into the head would believe.
+pub fn clean_trailers(trailers: &mut HeaderMap) {
+    let unfit = |name: &HeaderName| {
+        *name == CONNECTION || HOP_BY_HOP.contains(name) || is_protected(name.as_str())
+    };
+    remove_all(trailers, unfit);
+}
+
 /// Sets what a target is told of the client, and of how the request reached us.
 pub fn set_origin(headers: &mut HeaderMap, origin: Origin<'_>) {
     if !origin.trusted {
@@ -230,7 +239,7 @@ fn tokens(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
 /// Removes what an untrusted client says in the place of a proxy, also in the spelling that CGI and its
 /// heirs take for the same (`X_Forwarded_For`).
 fn remove_imitations(headers: &mut HeaderMap) {
-    let imitates = |name: &&HeaderName| {
+    let imitates = |name: &HeaderName| {
         let name = name.as_str();
         let proxied = |name: &str| {
             name.starts_with("x-forwarded-") || matches!(name, "forwarded" | "x-real-ip")
@@ -241,8 +250,17 @@ fn remove_imitations(headers: &mut HeaderMap) {
             _ => false,
         }
     };
-    if headers.keys().any(|name| imitates(&name)) {
-        let names: Vec<_> = headers.keys().filter(imitates).cloned().collect();
+    remove_all(headers, imitates);
+}
+
+/// Removes all fields whose name is `unwanted`; there are seldom any.
+fn remove_all(headers: &mut HeaderMap, unwanted: impl Fn(&HeaderName) -> bool) {
+    if headers.keys().any(&unwanted) {
+        let names: Vec<_> = headers
+            .keys()
+            .filter(|name| unwanted(name))
+            .cloned()
+            .collect();
         for name in names {
             headers.remove(name);
         }
@@ -445,6 +463,19 @@ mod tests {
         edits.apply(&mut headers);
         let expected = [("content-length", "0"), ("x-a", "2"), ("x-a", "3")];
         assert_eq!(headers, map(&expected));
+    }
+
+    #[test]
+    fn trailers_neither_frame_nor_vouch() {
+        let mut trailers = map(&[
+            ("x-sum", "1"),
+            ("x-forwarded-for", "10.0.0.1"),
+            ("content-length", "5"),
+            ("transfer-encoding", "chunked"),
+            ("host", "b"),
+        ]);
+        clean_trailers(&mut trailers);
+        assert_eq!(trailers, map(&[("x-sum", "1")]));
     }
 
     #[test]

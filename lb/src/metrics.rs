@@ -414,7 +414,10 @@ impl Page {
         let mut count = 0;
         for bucket in 0..=BOUNDS_US.len() {
             count += counters.sum(|shard| &histogram(shard).buckets[bucket]);
-            let bound = BOUNDS_US.get(bucket).map(|bound| seconds(*bound));
+            // In the canonical form of OpenMetrics: 0.00025, 10.0.
+            let bound = BOUNDS_US
+                .get(bucket)
+                .map(|us| format!("{:?}", *us as f64 / 1e6));
             let bound = bound.unwrap_or_else(|| "+Inf".to_owned());
             let labels = [labels, &[("le", bound.as_str())]].concat();
             self.sample(&format!("{name}_bucket"), &labels, count);
@@ -513,11 +516,11 @@ mod tests {
         page.histogram("t", &[("a", "b")], &counters, |shard| &shard.time);
         let text = page.finish();
         assert!(
-            text.contains("sealgate_t_bucket{a=\"b\",le=\"0.000250\"} 2\n"),
+            text.contains("sealgate_t_bucket{a=\"b\",le=\"0.00025\"} 2\n"),
             "{text}"
         );
         assert!(
-            text.contains("sealgate_t_bucket{a=\"b\",le=\"0.000500\"} 3\n"),
+            text.contains("sealgate_t_bucket{a=\"b\",le=\"0.0005\"} 3\n"),
             "{text}"
         );
         assert!(

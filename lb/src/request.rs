@@ -23,7 +23,7 @@ use crate::headers::{self, Origin};
 use crate::http::framing::Refusal;
 use crate::metrics::Metrics;
 use crate::path;
-use crate::published::Published;
+use crate::published::{Published, View};
 use crate::router::Route;
 
 /// What answers the requests of one worker thread.
@@ -54,7 +54,7 @@ impl Balancer {
     /// From the head to the answer. What is said of it on the way goes into the `exchange`.
     async fn answer(
         &self,
-        published: &Published,
+        view: &View,
         downstream: &Downstream,
         request: Request<Incoming>,
         exchange: &mut Exchange,
@@ -68,9 +68,9 @@ impl Balancer {
         {
             return Err(End::Misdirected.into());
         }
-        let listener = published.listener(&downstream.listener.name);
+        let listener = view.listener(&downstream.listener.name);
         let rule = listener.and_then(|listener| {
-            published.router().route(Route {
+            view.router().route(Route {
                 listener: listener.index,
                 host: asked.authority.host(),
                 path: &asked.path,
@@ -87,10 +87,10 @@ impl Balancer {
                     .choose(self.chance.number())
                     .ok_or(End::NoHealthyTarget)?;
                 let name = &downstream.listener.name;
-                exchange.counters = published.request_counters(name, Some(group), &self.metrics);
-                let group = &published.groups()[group];
+                exchange.counters = view.request_counters(name, Some(group), &self.metrics);
+                let group = &view.groups()[group];
                 exchange.record().target_group = Some(group.shared_name().clone());
-                let told = self.told(published, downstream, &authority, &request);
+                let told = self.told(view, downstream, &authority, &request);
                 exchange.record().request_id = Some(told.1.clone());
                 let prepared = prepare(request, &asked, told, forward, downstream)?;
                 let forwarding = Forwarding {
@@ -108,12 +108,12 @@ impl Balancer {
     /// What the target is told, and the request's id.
     fn told<'a>(
         &self,
-        published: &Published,
+        view: &View,
         downstream: &Downstream,
         authority: &'a HeaderValue,
         request: &Request<Incoming>,
     ) -> (Told<'a>, HeaderValue) {
-        let trusted = published.trusts(downstream.client.ip());
+        let trusted = view.trusts(downstream.client.ip());
         let kept = headers::request_id(request.headers()).filter(|_| trusted);
         let id = kept.cloned().unwrap_or_else(|| self.chance.id());
         (Told { trusted, authority }, id)
@@ -147,13 +147,16 @@ impl Service for Balancer {
         downstream: Arc<Downstream>,
         request: Request<Incoming>,
     ) -> Response<ResponseBody> {
-        let published = self.published.load_full();
-        let mut exchange = self.begin(&published, &downstream, request.version());
+        let (view, mut exchange) = {
+            let published = self.published.load();
+            let exchange = self.begin(&published, &downstream, request.version());
+            (published.view(&downstream.listener.name), exchange)
+        };
         exchange.record().method = Some(request.method().clone());
         exchange.record().target_uri = Some(request.uri().clone());
         let head = request.method() == Method::HEAD;
         let answered = self
-            .answer(&published, &downstream, request, &mut exchange)
+            .answer(&view, &downstream, request, &mut exchange)
             .await;
         let response = answered.unwrap_or_else(|error| {
             let end = error.end;

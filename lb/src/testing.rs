@@ -1,18 +1,24 @@
 //! What the tests of several modules are made of.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
+use certstore::{CertTable, KeyType, ServedCertificate};
 use config::{
     Action, Algorithm, Config, Forward, HealthCheck, HttpVersion, Listener, ListenerLimits,
     OnAllUnhealthy, Target, TargetGroup, TargetLimits, TargetProtocol,
 };
+use rcgen::{CertificateParams, KeyPair};
+use rustls::crypto::aws_lc_rs::sign::any_supported_type;
+use rustls::pki_types::PrivateKeyDer;
+use rustls::sign::CertifiedKey;
 
+use crate::access_log::AccessLog;
 use crate::downstream::Downstream;
 use crate::metrics::Metrics;
 use crate::published::Published;
-use crate::upstream::tls::UpstreamTls;
+use crate::upstream::tls::{UpstreamTls, UpstreamTlsError};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -115,15 +121,42 @@ pub(crate) fn published(config: Config) -> Arc<Published> {
     publish(config, None, &Metrics::new(1))
 }
 
-pub(crate) fn publish(
+pub(crate) fn publish(config: Config, log: Option<AccessLog>, metrics: &Metrics) -> Arc<Published> {
+    try_publish(config, None, log, metrics).unwrap()
+}
+
+/// Without certificates and trust stores.
+pub(crate) fn try_publish(
     config: Config,
-    log: Option<crate::access_log::AccessLog>,
+    previous: Option<&Published>,
+    log: Option<AccessLog>,
     metrics: &Metrics,
-) -> Arc<Published> {
-    let certificates = Arc::new(ArcSwap::from_pointee(certstore::CertTable::default()));
+) -> Result<Arc<Published>, Vec<UpstreamTlsError>> {
+    let certificates = Arc::new(ArcSwap::from_pointee(CertTable::default()));
     let tls = UpstreamTls {
         trust: &|name| Err(format!("there is no trust store {name}")),
         certificates: &certificates,
     };
-    Published::build(Arc::new(config), None, &tls, metrics, log).unwrap()
+    Published::build(Arc::new(config), previous, &tls, metrics, log)
+}
+
+/// A self-signed certificate for these names.
+pub(crate) fn certificate(entry: &str, names: &[&str]) -> ServedCertificate {
+    let key = KeyPair::generate().unwrap();
+    let names: Vec<_> = names.iter().copied().map(str::to_owned).collect();
+    let params = CertificateParams::new(names.clone()).unwrap();
+    let leaf = params.self_signed(&key).unwrap();
+    let der = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
+    let signer = any_supported_type(&der).unwrap();
+    ServedCertificate {
+        entry: entry.to_owned(),
+        key_type: KeyType::EcdsaP256,
+        version: 1,
+        names,
+        serial: "01".to_owned(),
+        sha256: String::new(),
+        not_before: SystemTime::UNIX_EPOCH,
+        not_after: SystemTime::UNIX_EPOCH + SECOND * 4_000_000_000,
+        key: Arc::new(CertifiedKey::new(vec![leaf.der().clone()], signer)),
+    }
 }

@@ -13,6 +13,7 @@ use super::idle::IdleTimer;
 use super::upgrade::Upgrade;
 use crate::error::End;
 use crate::exchange::Exchange;
+use crate::headers;
 use crate::upstream::pool::{Connection, Pool};
 use crate::upstream::request_body::BodyError;
 
@@ -126,7 +127,10 @@ impl ResponseBody {
                 self.finish(End::TargetTruncated);
                 Some(Err(BodyError(End::TargetTruncated)))
             }
-            Some(Ok(frame)) => {
+            Some(Ok(mut frame)) => {
+                if let Some(trailers) = frame.trailers_mut() {
+                    headers::clean_trailers(trailers);
+                }
                 if let (Some(data), Some(exchange)) = (frame.data_ref(), &mut self.exchange) {
                     exchange.sent(data.len());
                 }

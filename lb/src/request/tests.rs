@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use base64ct::Encoding;
 use config::{Config, HeaderEdits};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -667,6 +668,60 @@ async fn a_client_that_expects_is_spared_the_body_that_the_target_refuses() {
 }
 
 #[tokio::test]
+async fn chunks_override_a_length() {
+    let target = TestTarget::answering(
+        "HTTP/1.1 200 OK\r\ncontent-length: 99\r\ntransfer-encoding: chunked\r\n\r\n\
+         3\r\nyes\r\n0\r\n\r\n",
+    )
+    .await;
+    let front = Front::to(&[&target]).await;
+    let answer = front.ask(LAST_GET).await;
+    assert!(!answer.contains("content-length"), "{answer}");
+    assert!(
+        answer.ends_with("\r\n\r\n3\r\nyes\r\n0\r\n\r\n"),
+        "{answer}"
+    );
+}
+
+#[tokio::test]
+async fn a_silent_websocket_is_closed() {
+    let target = TestTarget::start(|_, mut stream| async move {
+        until(&mut stream, "\r\n\r\n").await;
+        let answer = "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\n\
+                      connection: upgrade\r\n\r\n";
+        stream.write_all(answer.as_bytes()).await.unwrap();
+        until(&mut stream, "never").await;
+    })
+    .await;
+    let mut config = config(&[&target]);
+    config.listeners[0].limits.idle_timeout = Duration::from_millis(50);
+    config.listeners[0].limits.body_idle_timeout = Duration::from_millis(50);
+    let front = Front::start(config).await;
+    let head = "GET / HTTP/1.1\r\nhost: a\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n";
+    assert!(front.ask(head).await.starts_with("HTTP/1.1 101 "));
+    assert_eq!(front.log(1).await[0]["end"], "upgrade_idle");
+}
+
+#[tokio::test]
+async fn all_connections_busy_is_said_in_time() {
+    let target = TestTarget::start(|_, mut stream| async move {
+        until(&mut stream, "never").await;
+    })
+    .await;
+    let mut config = config(&[&target]);
+    config.target_groups[0].limits.max_connections = 1;
+    config.target_groups[0].limits.connect_timeout = Duration::from_millis(200);
+    let front = Front::start(config).await;
+    let mut first = front.client().await;
+    first.send(GET).await;
+    while target.connections() == 0 {
+        tokio::task::yield_now().await;
+    }
+    let answer = front.ask(LAST_GET).await;
+    assert!(answer.contains("503 target_busy: "), "{answer}");
+}
+
+#[tokio::test]
 async fn an_early_answer_is_passed_on() {
     let target = TestTarget::start(|_, mut stream| async move {
         until(&mut stream, "\r\n\r\n").await;
@@ -1032,4 +1087,117 @@ async fn http2_clients_are_served() {
     assert_eq!(body.to_bytes(), "5\r\nhello\r\n0\r\n\r\n");
     assert_eq!(target.connections(), 1);
     assert_eq!(front.log(2).await[1]["protocol"], "h2");
+}
+
+/// A TLS session with this server name and a certificate for these names.
+fn tls(server_name: Option<&str>, names: &[&str]) -> TlsInfo {
+    TlsInfo {
+        version: "TLSv1.3",
+        cipher_suite: "TLS13_AES_128_GCM_SHA256",
+        group: Some("X25519"),
+        resumed: false,
+        server_name: server_name.map(Into::into),
+        certificate: Arc::new(testing::certificate("shop", names)),
+        handshake: Duration::ZERO,
+    }
+}
+
+#[test]
+fn a_host_that_the_certificate_is_not_for_is_misdirected() {
+    let names = ["a.example", "*.b.example", "192.0.2.1", "2001:db8::1"];
+    for (server_name, host, directed) in [
+        (Some("a.example"), "a.example", true),
+        (Some("a.example"), "x.b.example:8443", true),
+        (Some("a.example"), "192.0.2.1", true),
+        (Some("a.example"), "[2001:db8::1]", true),
+        (Some("a.example"), "b.example", false),
+        (Some("a.example"), "x.y.b.example", false),
+        (Some("a.example"), "c.example", false),
+        // The default certificate, for a name that it is not for and for none.
+        (Some("other.example"), "other.example", true),
+        (Some("other.example"), "third.example", false),
+        (None, "third.example", true),
+    ] {
+        let authority = Authority::parse(host.as_bytes()).unwrap();
+        let found = is_directed(&tls(server_name, &names), &authority);
+        assert_eq!(found, directed, "{server_name:?} {host}");
+    }
+}
+
+#[test]
+fn ids_are_uuids_and_differ() {
+    let chance = Chance([1, 2].map(AtomicU64::new));
+    let ids = [chance.id(), chance.id()];
+    assert_ne!(ids[0], ids[1]);
+    let id = uuid::Uuid::try_parse_ascii(ids[0].as_bytes()).unwrap();
+    assert_eq!(id.get_version_num(), 4);
+}
+
+/// A target that speaks TLS with this certificate, and answers with the name that it was asked for.
+async fn secure_target(certificate: &certstore::ServedCertificate) -> TestTarget {
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let resolver = rustls::sign::SingleCertAndKey::from(certificate.key.clone());
+    let config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::new(resolver));
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    TestTarget::start(move |_, stream| {
+        let acceptor = acceptor.clone();
+        async move {
+            let Ok(mut stream) = acceptor.accept(stream).await else {
+                return;
+            };
+            let mut head = [0; 1024];
+            while stream.read(&mut head).await.is_ok_and(|read| read > 0) {
+                let name = stream
+                    .get_ref()
+                    .1
+                    .server_name()
+                    .unwrap_or("none")
+                    .to_owned();
+                let length = name.len();
+                let answer = format!("HTTP/1.1 200 OK\r\ncontent-length: {length}\r\n\r\n{name}");
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+        }
+    })
+    .await
+}
+
+#[tokio::test]
+async fn targets_are_verified_unless_told_otherwise() {
+    let certificate = testing::certificate("api", &["api.internal"]);
+    let target = secure_target(&certificate).await;
+    let directory = tempfile::tempdir().unwrap();
+    let trust = |certificate: &certstore::ServedCertificate, name: &str| {
+        let base64 = base64ct::Base64::encode_string(&certificate.key.cert[0]);
+        let pem = format!("-----BEGIN CERTIFICATE-----\n{base64}\n-----END CERTIFICATE-----\n");
+        let path = directory.path().join(name);
+        std::fs::write(&path, pem).unwrap();
+        Some(config::CertificateAuthorities::File(path))
+    };
+    let own = trust(&certificate, "own.pem");
+    let other = trust(
+        &testing::certificate("other", &["api.internal"]),
+        "other.pem",
+    );
+    for (name, ca, expected) in [
+        (Some("api.internal"), own.clone(), "\r\n\r\napi.internal"),
+        (Some("other.internal"), own.clone(), "502 tls_failed: "),
+        (None, own, "502 tls_failed: "),
+        (Some("api.internal"), other, "502 tls_failed: "),
+        (None, None, "\r\n\r\nnone"),
+    ] {
+        let mut config = config(&[&target]);
+        config.target_groups[0].protocol = config::TargetProtocol::Https(config::TargetTls {
+            server_name: name.map(str::to_owned),
+            ca,
+            client_certificate: None,
+        });
+        let front = Front::start(config).await;
+        let answer = front.ask(LAST_GET).await;
+        assert!(answer.contains(expected), "{name:?} {expected}: {answer}");
+    }
 }

@@ -16,6 +16,7 @@ use tokio::time::Instant;
 
 use crate::error::End;
 use crate::forward::idle::IdleTimer;
+use crate::headers;
 
 /// The body that a connection to a target sends.
 pub struct RequestBody {
@@ -92,7 +93,10 @@ impl RequestBody {
                 None
             }
             Some(Err(_)) => Some(Err(progress.fail(End::ClientGone))),
-            Some(Ok(frame)) => {
+            Some(Ok(mut frame)) => {
+                if let Some(trailers) = frame.trailers_mut() {
+                    headers::clean_trailers(trailers);
+                }
                 let length = frame.data_ref().map_or(0, Bytes::len) as u64;
                 let before = progress.bytes.fetch_add(length, Ordering::Relaxed);
                 if before.saturating_add(length) > self.most {
