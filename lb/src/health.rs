@@ -244,6 +244,20 @@ mod tests {
         assert_eq!(health.observe(false, &check()), None);
     }
 
+    #[tokio::test]
+    async fn a_target_that_is_silent_or_gone_fails_its_probe() {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let dial = Dial::new(listener.local_addr().unwrap(), Duration::from_secs(9), None);
+        let mut check = check();
+        check.timeout = Duration::from_millis(20);
+        let silent = probe(&dial, &check).await.unwrap_err();
+        assert_eq!(silent, "no answer within 20ms");
+        drop(listener);
+        check.timeout = Duration::from_secs(9);
+        let gone = probe(&dial, &check).await.unwrap_err();
+        assert!(gone.starts_with("connect_failed: 127.0.0.1:"), "{gone}");
+    }
+
     #[test]
     fn pauses_spread_around_the_interval() {
         let interval = Duration::from_secs(10);

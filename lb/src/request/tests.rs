@@ -5,7 +5,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use base64ct::Encoding;
+use bytes::Bytes;
 use config::{Config, HeaderEdits};
+use http_body::Body;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -322,6 +324,25 @@ async fn an_idempotent_request_on_a_stale_connection_is_sent_again() {
     }
     assert_eq!(target.connections(), 2);
     assert_eq!(front.log(2).await[1]["retries"], 1);
+}
+
+#[tokio::test]
+async fn a_body_that_was_not_begun_is_sent_again() {
+    let target = forgetful().await;
+    let front = Front::to(&[&target]).await;
+    let mut client = front.client().await;
+    client.send(GET).await;
+    client.until("ok").await;
+    let head = "PUT / HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 5\r\n\r\n";
+    client.send(head).await;
+    let answer = client.until("ok").await;
+    assert!(answer.contains("HTTP/1.1 200 "), "{answer}");
+    assert_eq!(target.connections(), 2);
+    let lines = front.log(2).await;
+    assert_eq!(
+        (&lines[1]["retries"], &lines[1]["status"]),
+        (&1.into(), &200.into())
+    );
 }
 
 #[tokio::test]
@@ -1087,50 +1108,6 @@ async fn http2_clients_are_served() {
     assert_eq!(body.to_bytes(), "5\r\nhello\r\n0\r\n\r\n");
     assert_eq!(target.connections(), 1);
     assert_eq!(front.log(2).await[1]["protocol"], "h2");
-}
-
-/// A TLS session with this server name and a certificate for these names.
-fn tls(server_name: Option<&str>, names: &[&str]) -> TlsInfo {
-    TlsInfo {
-        version: "TLSv1.3",
-        cipher_suite: "TLS13_AES_128_GCM_SHA256",
-        group: Some("X25519"),
-        resumed: false,
-        server_name: server_name.map(Into::into),
-        certificate: Arc::new(testing::certificate("shop", names)),
-        handshake: Duration::ZERO,
-    }
-}
-
-#[test]
-fn a_host_that_the_certificate_is_not_for_is_misdirected() {
-    let names = ["a.example", "*.b.example", "192.0.2.1", "2001:db8::1"];
-    for (server_name, host, directed) in [
-        (Some("a.example"), "a.example", true),
-        (Some("a.example"), "x.b.example:8443", true),
-        (Some("a.example"), "192.0.2.1", true),
-        (Some("a.example"), "[2001:db8::1]", true),
-        (Some("a.example"), "b.example", false),
-        (Some("a.example"), "x.y.b.example", false),
-        (Some("a.example"), "c.example", false),
-        // The default certificate, for a name that it is not for and for none.
-        (Some("other.example"), "other.example", true),
-        (Some("other.example"), "third.example", false),
-        (None, "third.example", true),
-    ] {
-        let authority = Authority::parse(host.as_bytes()).unwrap();
-        let found = is_directed(&tls(server_name, &names), &authority);
-        assert_eq!(found, directed, "{server_name:?} {host}");
-    }
-}
-
-#[test]
-fn ids_are_uuids_and_differ() {
-    let chance = Chance([1, 2].map(AtomicU64::new));
-    let ids = [chance.id(), chance.id()];
-    assert_ne!(ids[0], ids[1]);
-    let id = uuid::Uuid::try_parse_ascii(ids[0].as_bytes()).unwrap();
-    assert_eq!(id.get_version_num(), 4);
 }
 
 /// A target that speaks TLS with this certificate, and answers with the name that it was asked for.

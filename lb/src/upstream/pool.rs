@@ -403,13 +403,29 @@ mod tests {
         assert!(!connected.unwrap().reused);
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn waiting_has_an_end() {
         let (_listener, dial) = target().await;
         let pool = Arc::new(Pool::new(&limits(1, 9), 1));
         let _only = pool.connect(&dial).await.unwrap();
+        tokio::time::pause();
         let error = pool.connect(&dial).await.unwrap_err();
         assert_eq!(error.end, End::TargetBusy);
+    }
+
+    #[tokio::test]
+    async fn what_is_idle_for_too_long_is_closed() {
+        let (_listener, dial) = target().await;
+        let pool = Arc::new(Pool::new(&limits(9, 9), 1));
+        let mut connection = pool.connect(&dial).await.unwrap();
+        connection.sender.ready().await.unwrap();
+        pool.give_back(0, connection);
+        tokio::time::pause();
+        // Nobody asks for it: the sweep closes it.
+        while pool.open() > 0 {
+            tokio::time::sleep(SECOND * 10).await;
+        }
+        assert!(pool.take(0).is_none());
     }
 
     #[tokio::test]
