@@ -1,10 +1,14 @@
 //! Header fields on their way to a target and back: what belongs to one connection only is removed
 //! (RFC 9110, section 7.6.1), what a target must be able to believe is set by us.
+//!
+//! A target may believe `X-Forwarded-For`, `-Proto`, `-Port`, `-Host` and `X-Request-Id`. Of clients that are
+//! no trusted proxies nothing of the kind gets through, nor `Forwarded` (RFC 7239), which is passed on as it
+//! is from trusted ones.
 
 use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr};
 
-use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TE, TRANSFER_ENCODING, UPGRADE};
+use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TE, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// The addresses that a request has passed.
@@ -47,32 +51,25 @@ pub struct HopByHop {
 /// Removes what belongs to the connection that a request or response came over, and what its
 /// `Connection` nominates. Fields that we or a trusted proxy set cannot be nominated away.
 pub fn remove_hop_by_hop(headers: &mut HeaderMap) -> HopByHop {
+    // Most messages have none: one look at the names is cheaper than a search for each.
+    if !headers.keys().any(is_hop_by_hop) {
+        return HopByHop::default();
+    }
     let hop = HopByHop {
         websocket: asks_for_websocket(headers),
         trailers: list_has(headers, &TE, "trailers"),
     };
-    if let Some(nominated) = nominated(headers) {
-        for name in nominated {
-            headers.remove(name);
-        }
-        headers.remove(CONNECTION);
+    for name in nominated(headers) {
+        headers.remove(name);
     }
-    for name in &HOP_BY_HOP {
-        // An empty slot is cheaper to find than to remove.
-        if headers.contains_key(name) {
-            headers.remove(name);
-        }
-    }
+    remove_all(headers, is_hop_by_hop);
     hop
 }
 
 /// Removes from trailers what does not belong there (RFC 9110, section 6.5.1): what frames, routes or
 /// vouches for a message, which a target that merges trailers into the head would believe.
 pub fn clean_trailers(trailers: &mut HeaderMap) {
-    let unfit = |name: &HeaderName| {
-        *name == CONNECTION || HOP_BY_HOP.contains(name) || is_protected(name.as_str())
-    };
-    remove_all(trailers, unfit);
+    remove_all(trailers, |name| is_hop_by_hop(name) || is_protected(name));
 }
 
 /// Sets what a target is told of the client, and of how the request reached us.
@@ -179,29 +176,37 @@ impl Edits {
 }
 
 fn is_editable(name: &HeaderName) -> bool {
-    *name != CONTENT_LENGTH && *name != CONNECTION && !HOP_BY_HOP.contains(name)
+    *name != CONTENT_LENGTH && !is_hop_by_hop(name)
 }
 
-/// The fields that `Connection` nominates and that may go; none where there is no `Connection`.
-fn nominated(headers: &HeaderMap) -> Option<Vec<HeaderName>> {
-    let mut nominated = Vec::new();
-    let mut values = headers.get_all(CONNECTION).iter().peekable();
-    values.peek()?;
-    for token in values.flat_map(tokens) {
-        if matches!(token, b"close" | b"keep-alive") {
-            continue;
-        }
-        if let Ok(name) = HeaderName::from_bytes(token)
-            && !is_protected(name.as_str())
-        {
-            nominated.push(name);
-        }
-    }
-    Some(nominated)
+/// Whether a field says something of the connection only. `Trailer` does not: it says what follows the
+/// body.
+fn is_hop_by_hop(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection"
+            | "http2-settings"
+            | "keep-alive"
+            | "proxy-authenticate"
+            | "proxy-authorization"
+            | "proxy-connection"
+            | "te"
+            | "transfer-encoding"
+            | "upgrade"
+    )
 }
 
-/// Whether a field of this name is what others decide by, so that no client may take it away.
-fn is_protected(name: &str) -> bool {
+/// The fields that `Connection` nominates and that may go.
+fn nominated(headers: &HeaderMap) -> Vec<HeaderName> {
+    let nominated = headers.get_all(CONNECTION).iter().flat_map(tokens);
+    let nominated = nominated.filter(|token| !matches!(*token, b"close" | b"keep-alive"));
+    let names = nominated.filter_map(|token| HeaderName::from_bytes(token).ok());
+    names.filter(|name| !is_protected(name)).collect()
+}
+
+/// Whether others decide by a field, so that no client may take it away.
+fn is_protected(name: &HeaderName) -> bool {
+    let name = name.as_str();
     name.starts_with("x-forwarded-")
         || matches!(
             name,
@@ -287,17 +292,6 @@ fn set(headers: &mut HeaderMap, name: HeaderName, kept: bool, value: impl FnOnce
     }
 }
 
-/// Beside `Connection`. `Trailer` is not among them: it says what follows the body.
-const HOP_BY_HOP: [HeaderName; 8] = [
-    HeaderName::from_static("keep-alive"),
-    HeaderName::from_static("proxy-connection"),
-    HeaderName::from_static("proxy-authenticate"),
-    HeaderName::from_static("proxy-authorization"),
-    HeaderName::from_static("http2-settings"),
-    TE,
-    TRANSFER_ENCODING,
-    UPGRADE,
-];
 const LONGEST_ID: usize = 128;
 
 #[cfg(test)]

@@ -34,6 +34,7 @@ pub(super) fn prepare(
 ) -> Result<Prepared, ProxyError> {
     let length = length(&request, &downstream.listener.limits)?;
     let (upgrade, expects) = (upgrade(&mut request), expects_continue(&request));
+    let crumbs = request.version() == Version::HTTP_2;
     let uri = origin_form(request.uri(), &asked.path);
     *request.uri_mut() = uri.ok_or(End::BadPath)?;
     *request.version_mut() = Version::HTTP_11;
@@ -41,7 +42,9 @@ pub(super) fn prepare(
     let bodiless = request.body().is_end_stream();
     let fields = request.headers_mut();
     let hop = headers::remove_hop_by_hop(fields);
-    headers::join_cookies(fields);
+    if crumbs {
+        headers::join_cookies(fields);
+    }
     headers::set_origin(fields, origin(asked, told, downstream));
     forward.request_headers.apply(fields);
     if !expects || bodiless {

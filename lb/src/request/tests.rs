@@ -723,6 +723,35 @@ async fn a_silent_websocket_is_closed() {
     assert_eq!(front.log(1).await[0]["end"], "upgrade_idle");
 }
 
+#[test]
+fn a_websocket_is_logged_when_the_runtime_ends() {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    let front = runtime.block_on(async {
+        let target = TestTarget::start(|_, mut stream| async move {
+            until(&mut stream, "\r\n\r\n").await;
+            let answer = "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\n\
+                          connection: upgrade\r\n\r\nhi";
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            until(&mut stream, "never").await;
+        })
+        .await;
+        let front = Front::to(&[&target]).await;
+        let mut client = front.client().await;
+        let head = "GET / HTTP/1.1\r\nhost: a\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n";
+        client.send(head).await;
+        client.until("hi").await;
+        front
+    });
+    drop(runtime);
+    front.log.close();
+    let text = std::fs::read_to_string(front.directory.path().join("log")).unwrap();
+    assert!(text.contains("\"status\":101,"), "{text}");
+    assert!(text.contains("\"end\":\"drained\""), "{text}");
+}
+
 #[tokio::test]
 async fn all_connections_busy_is_said_in_time() {
     let target = TestTarget::start(|_, mut stream| async move {
