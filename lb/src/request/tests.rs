@@ -192,7 +192,25 @@ impl TestTarget {
         }
     }
 
-    /// Answers every request without a body so, with the head that it saw as body if there is `{}`.
+    /// Takes connections, and whatever comes over them.
+    async fn silent() -> Self {
+        Self::start(|_, mut stream| async move {
+            until(&mut stream, "never").await;
+        })
+        .await
+    }
+
+    /// Says this after the first head, and then takes whatever comes.
+    async fn saying(answer: &'static str) -> Self {
+        Self::start(move |_, mut stream| async move {
+            until(&mut stream, "\r\n\r\n").await;
+            stream.write_all(answer.as_bytes()).await.unwrap();
+            until(&mut stream, "never").await;
+        })
+        .await
+    }
+
+    /// Answers every request without a body so.
     async fn answering(answer: &'static str) -> Self {
         Self::start(move |_, mut stream| async move {
             loop {
@@ -416,10 +434,7 @@ async fn a_target_that_is_not_there_is_replaced_by_another() {
 
 #[tokio::test]
 async fn a_slow_target_is_given_up() {
-    let target = TestTarget::start(|_, mut stream| async move {
-        until(&mut stream, "never").await;
-    })
-    .await;
+    let target = TestTarget::silent().await;
     let mut config = config(&[&target]);
     config.target_groups[0].limits.response_timeout = Duration::from_millis(50);
     let front = Front::start(config).await;
@@ -479,15 +494,7 @@ async fn a_truncated_answer_stays_truncated() {
 
 #[tokio::test]
 async fn a_target_that_falls_silent_is_cut() {
-    let target = TestTarget::start(|_, mut stream| async move {
-        until(&mut stream, "\r\n\r\n").await;
-        stream
-            .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf")
-            .await
-            .unwrap();
-        until(&mut stream, "never").await;
-    })
-    .await;
+    let target = TestTarget::saying("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf").await;
     let mut config = config(&[&target]);
     config.listeners[0].limits.body_idle_timeout = Duration::from_millis(50);
     let front = Front::start(config).await;
@@ -590,10 +597,7 @@ async fn an_old_client_is_served_without_chunks() {
 
 #[tokio::test]
 async fn too_large_a_body_is_refused_early_or_late() {
-    let target = TestTarget::start(|_, mut stream| async move {
-        until(&mut stream, "never").await;
-    })
-    .await;
+    let target = TestTarget::silent().await;
     let mut config = config(&[&target]);
     config.listeners[0].limits.max_body_bytes = Some(8);
     let front = Front::start(config).await;
@@ -613,10 +617,7 @@ async fn too_large_a_body_is_refused_early_or_late() {
 
 #[tokio::test]
 async fn a_client_that_falls_silent_is_refused() {
-    let target = TestTarget::start(|_, mut stream| async move {
-        until(&mut stream, "never").await;
-    })
-    .await;
+    let target = TestTarget::silent().await;
     let mut config = config(&[&target]);
     config.listeners[0].limits.body_idle_timeout = Duration::from_millis(50);
     let front = Front::start(config).await;
@@ -706,13 +707,10 @@ async fn chunks_override_a_length() {
 
 #[tokio::test]
 async fn a_silent_websocket_is_closed() {
-    let target = TestTarget::start(|_, mut stream| async move {
-        until(&mut stream, "\r\n\r\n").await;
-        let answer = "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\n\
-                      connection: upgrade\r\n\r\n";
-        stream.write_all(answer.as_bytes()).await.unwrap();
-        until(&mut stream, "never").await;
-    })
+    let target = TestTarget::saying(
+        "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\n\
+                      connection: upgrade\r\n\r\n",
+    )
     .await;
     let mut config = config(&[&target]);
     config.listeners[0].limits.idle_timeout = Duration::from_millis(50);
@@ -730,13 +728,10 @@ fn a_websocket_is_logged_when_the_runtime_ends() {
         .build()
         .unwrap();
     let front = runtime.block_on(async {
-        let target = TestTarget::start(|_, mut stream| async move {
-            until(&mut stream, "\r\n\r\n").await;
-            let answer = "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\n\
-                          connection: upgrade\r\n\r\nhi";
-            stream.write_all(answer.as_bytes()).await.unwrap();
-            until(&mut stream, "never").await;
-        })
+        let target = TestTarget::saying(
+            "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\n\
+                          connection: upgrade\r\n\r\nhi",
+        )
         .await;
         let front = Front::to(&[&target]).await;
         let mut client = front.client().await;
@@ -754,10 +749,7 @@ fn a_websocket_is_logged_when_the_runtime_ends() {
 
 #[tokio::test]
 async fn all_connections_busy_is_said_in_time() {
-    let target = TestTarget::start(|_, mut stream| async move {
-        until(&mut stream, "never").await;
-    })
-    .await;
+    let target = TestTarget::silent().await;
     let mut config = config(&[&target]);
     config.target_groups[0].limits.max_connections = 1;
     config.target_groups[0].limits.connect_timeout = Duration::from_millis(200);
@@ -773,12 +765,7 @@ async fn all_connections_busy_is_said_in_time() {
 
 #[tokio::test]
 async fn an_early_answer_is_passed_on() {
-    let target = TestTarget::start(|_, mut stream| async move {
-        until(&mut stream, "\r\n\r\n").await;
-        stream.write_all(OK.as_bytes()).await.unwrap();
-        until(&mut stream, "never").await;
-    })
-    .await;
+    let target = TestTarget::saying(OK).await;
     let front = Front::to(&[&target]).await;
     let mut client = front.client().await;
     client
