@@ -5,6 +5,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -223,7 +224,9 @@ impl AccessLog {
             state: state.clone(),
             batch: Vec::new(),
             lines: 0,
-            complained: None,
+            fault: None,
+            said: state.lost.load(Ordering::Relaxed),
+            last: None,
         };
         let thread = std::thread::Builder::new().name("access-log".to_owned());
         let thread = thread.spawn(move || writer.run(&messages))?;
@@ -265,8 +268,11 @@ struct Writer {
     state: Arc<State>,
     batch: Vec<u8>,
     lines: u64,
-    /// When it was last said that lines are lost, and how many were by then.
-    complained: Option<(Instant, u64)>,
+    /// Why the last batch was not written.
+    fault: Option<io::Error>,
+    /// How many lost lines were spoken of, and when last; none once all is well again.
+    said: u64,
+    last: Option<Instant>,
 }
 
 impl Writer {
@@ -324,25 +330,31 @@ impl Writer {
         }
         if let Err(error) = self.output.write(&self.batch) {
             self.state.lost.fetch_add(self.lines, Ordering::Relaxed);
-            if self.complained.is_none() {
-                error!(%error, lines = self.lines, "lines of the access log are lost");
-            }
+            self.fault = Some(error);
         }
         self.batch.clear();
         self.batch.shrink_to(BATCH * 2);
         self.lines = 0;
     }
 
-    /// Says at most every ten seconds how many lines are lost.
+    /// Says at most every ten seconds how many lines were lost, and why; and once when none are any more.
     fn complain(&mut self) {
+        if self.last.is_some_and(|last| last.elapsed() < COMPLAIN) {
+            return;
+        }
         let lost = self.state.lost.load(Ordering::Relaxed);
-        let (last, known) = self.complained.unwrap_or((Instant::now(), 0));
-        if lost == known && self.complained.is_some() && last.elapsed() > COMPLAIN {
+        if lost > self.said {
+            let lines = lost - self.said;
+            match self.fault.take() {
+                Some(error) => error!(%error, lines, "lines of the access log are lost"),
+                None => error!(
+                    lines,
+                    "lines of the access log are lost: they come too fast"
+                ),
+            }
+            (self.said, self.last) = (lost, Some(Instant::now()));
+        } else if self.last.take().is_some() {
             info!("the access log is whole again");
-            self.complained = None;
-        } else if lost > known && (self.complained.is_none() || last.elapsed() > COMPLAIN) {
-            error!(lines = lost - known, "lines of the access log were lost");
-            self.complained = Some((Instant::now(), lost));
         }
     }
 }
@@ -396,7 +408,11 @@ impl Output {
 }
 
 fn append_to(path: &Path) -> io::Result<File> {
-    let file = OpenOptions::new().append(true).create(true).open(path);
+    let file = OpenOptions::new()
+        .append(true)
+        .create(true)
+        .mode(MODE)
+        .open(path);
     file.map_err(|error| {
         let why = format!("cannot open the access log {}: {error}", path.display());
         io::Error::new(error.kind(), why)
@@ -499,6 +515,8 @@ pub fn micros(duration: Duration) -> u64 {
 const QUEUE: usize = 65_536;
 /// Bytes after which a batch is written.
 const BATCH: usize = 256 << 10;
+/// URLs are nobody else's business.
+const MODE: u32 = 0o640;
 const GATHER: Duration = Duration::from_millis(20);
 const COMPLAIN: Duration = Duration::from_secs(10);
 

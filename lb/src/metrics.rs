@@ -307,6 +307,19 @@ fn encode_targets(published: &Published, page: &mut Page) {
         let labels = [("target_group", group), ("target", address.as_str())];
         page.sample("target_connections", &labels, target.pool().open());
     }
+    page.family(
+        "target_group_unverified",
+        "gauge",
+        "1 if the certificates of targets are not verified",
+    );
+    for group in published.groups() {
+        let labels = [("target_group", group.name())];
+        page.sample(
+            "target_group_unverified",
+            &labels,
+            u8::from(group.is_unverified()),
+        );
+    }
 }
 
 fn encode_certificates(certificates: &CertTable, page: &mut Page) {

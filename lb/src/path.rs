@@ -1,4 +1,7 @@
 //! The path as rules match it and as targets get it (RFC 3986, sections 5.2.4 and 6.2.2).
+//!
+//! Repeated slashes are kept: they are different paths, and targets that take them for the same must be
+//! guarded by rules for both.
 
 use std::borrow::Cow;
 

@@ -123,6 +123,12 @@ impl TargetGroup {
         Some(self.targets[index as usize].clone())
     }
 
+    /// Whether its targets' certificates are not verified: `verify: none`.
+    pub fn is_unverified(&self) -> bool {
+        let protocol = &self.config.protocol;
+        matches!(protocol, config::TargetProtocol::Https(tls) if tls.ca.is_none())
+    }
+
     /// Whether there is any target that may be asked.
     pub fn has_eligible(&self) -> bool {
         !self.eligible.load().targets.is_empty()
