@@ -8,7 +8,7 @@
 use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr};
 
-use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TE, UPGRADE};
+use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TE, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 /// The addresses that a request has passed.
@@ -131,6 +131,17 @@ pub fn content_length(headers: &HeaderMap) -> Result<Option<u64>, LengthError> {
         Ok(length) if digits && lengths.next().is_none() => Ok(Some(length)),
         _ => Err(LengthError),
     }
+}
+
+/// Whether a message has no transfer coding but `chunked`: another would be taken off with the field that
+/// names it, and nobody behind could read the body.
+pub fn is_plainly_coded(headers: &HeaderMap) -> bool {
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter().flat_map(tokens);
+    codings.all(|coding| {
+        [&b"chunked"[..], b"identity"]
+            .iter()
+            .any(|plain| coding.eq_ignore_ascii_case(plain))
+    })
 }
 
 /// A body whose length is in doubt.

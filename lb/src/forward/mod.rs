@@ -49,9 +49,9 @@ pub struct Prepared {
 
 /// Sends a request to a target of the group, and brings the answer back.
 ///
-/// A target that cannot be connected to is replaced by another, once. A request over a connection from the
-/// pool that the target closed before a byte of the answer is sent again over a new connection, once, if
-/// nothing of it was sent, or if its method is idempotent and its body was not begun.
+/// A target that cannot be connected to is replaced by another, once. A request whose connection the target
+/// closed before a byte of the answer is sent again over a new one, once: if nothing of it was sent; or, over
+/// a connection from the pool, if its method is idempotent and its body was not begun.
 ///
 /// # Errors
 /// When there is no target, no connection, or no answer.
@@ -153,6 +153,10 @@ fn answer_of(
     }
     let bodiless = matches!(response.status().as_u16(), 204 | 304);
     let fields = response.headers_mut();
+    if !headers::is_plainly_coded(fields) {
+        let detail = "its transfer coding is another than chunked";
+        return Err(ProxyError::because(End::TargetInvalid, detail));
+    }
     // What follows is framed by what hyper has made of the length, which chunks override (RFC 9112,
     // section 6.3).
     if bodiless

@@ -26,7 +26,7 @@ pub(super) struct Outbound {
 
 /// Why an attempt came to no answer.
 pub(super) enum SendError {
-    /// The target had closed the connection before it saw the request: it may be sent again.
+    /// The target closed the connection without a byte of an answer, and the request may be sent again.
     Stale(Box<Outbound>),
     /// It may not.
     Failed(ProxyError),
@@ -112,13 +112,13 @@ pub(super) async fn send(
         Ok(response) => return Ok(response),
         Err(error) => error,
     };
-    if connection.reused && connection.received.load(Ordering::Relaxed) == before {
-        let unsent = error.take_message().map(|request| Outbound {
-            request,
-            progress: progress.clone(),
-        });
-        let again = || spare.and_then(|spare| spare.again(progress.clone(), limits));
-        if let Some(outbound) = unsent.or_else(again) {
+    if let Some(request) = error.take_message() {
+        // Not a byte of it has left.
+        return Err(SendError::Stale(Box::new(Outbound { request, progress })));
+    }
+    if connection.received.load(Ordering::Relaxed) == before {
+        let again = spare.and_then(|spare| spare.again(progress.clone(), limits));
+        if let Some(outbound) = again {
             return Err(SendError::Stale(Box::new(outbound)));
         }
     }
