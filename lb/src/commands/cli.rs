@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
+use super::bench;
 use super::failure::Failure;
 use super::running;
 use super::session::{Common, Session};
@@ -35,6 +36,8 @@ pub enum Command {
     Reload,
     /// Have the running balancer finish what is in flight and end
     Drain(running::Drain),
+    /// Measure a TLS server, of whatever make
+    Bench(bench::Bench),
     /// Print a script that completes commands in a shell
     #[command(
         after_help = "Example:\n  sealgate completions bash > /etc/bash_completion.d/sealgate"
@@ -64,6 +67,7 @@ fn dispatch(session: &Session, command: &Command) -> Result<(), Failure> {
         Command::Status => running::status(session),
         Command::Reload => running::reload(session),
         Command::Drain(options) => running::drain(session, options),
+        Command::Bench(options) => bench::bench(session, options),
         Command::Completions { shell } => completions(session, *shell),
     }
 }
