@@ -147,7 +147,10 @@ fn alert_name(alert: AlertDescription) -> String {
 
 /// What is wrong with a certificate, without dates and names: `expired`, `unknown issuer`.
 fn kind_of(why: &rustls::CertificateError) -> String {
-    let text = format!("{why:?}");
+    let text = match why {
+        rustls::CertificateError::Other(inner) => inner.to_string(),
+        known => format!("{known:?}"),
+    };
     let end = text.find([' ', '(', '{']).unwrap_or(text.len());
     let kind = text[..end].trim_end_matches("Context");
     snake_case(kind).replace('_', " ")

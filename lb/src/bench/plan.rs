@@ -82,12 +82,20 @@ impl Plan {
         if self.end == End::Count(0) || self.end == End::After(Duration::ZERO) {
             return Err(InvalidPlan::NoEnd);
         }
+        if self.groups_need_tls13() && self.versions == [Version::Tls12] {
+            return Err(InvalidPlan::Nothing(HYBRID.to_owned()));
+        }
         if let Some(path) = &self.request {
             check_path(path)?;
             self.offer_http1()?;
         }
         self.threads = self.threads.min(self.concurrency);
         Ok(self)
+    }
+
+    fn groups_need_tls13(&self) -> bool {
+        let hybrid = |group: &Group| matches!(group, Group::X25519mlkem768 | Group::P256mlkem768);
+        !self.groups.is_empty() && self.groups.iter().all(hybrid)
     }
 
     /// A GET is written in HTTP/1.1, so nothing else may be agreed on.
@@ -260,6 +268,7 @@ fn check_path(path: &str) -> Result<(), InvalidPlan> {
 }
 
 const HTTP1: &str = "http/1.1";
+const HYBRID: &str = "groups with ML-KEM exist in TLS 1.3 only";
 
 #[cfg(test)]
 mod tests {
@@ -290,6 +299,11 @@ mod tests {
         assert_eq!(refused(|p| p.threads = 0), InvalidPlan::NoConnections);
         assert_eq!(refused(|p| p.rate = Some(f64::NAN)), InvalidPlan::NoRate);
         assert_eq!(refused(|p| p.end = End::Count(0)), InvalidPlan::NoEnd);
+        let impossible = refused(|p| {
+            p.versions = vec![Version::Tls12];
+            p.groups = vec![Group::X25519mlkem768];
+        });
+        assert_eq!(impossible, InvalidPlan::Nothing(HYBRID.to_owned()));
         for path in ["index.html", "/a b", "/a\r\nHost:b", ""] {
             let plan = Plan {
                 request: Some(path.to_owned()),

@@ -353,7 +353,7 @@ impl CrewUse {
     fn judged(&self, handshakes: u64, server: Option<&Server>) -> Client {
         let limit = match server {
             _ if self.busy < SATURATED => Some(false),
-            Some(server) => Some(server.busy < SATURATED),
+            Some(server) => Some(server.busy < IDLING),
             None => None,
         };
         Client {
@@ -490,6 +490,8 @@ fn grouped(number: u64) -> String {
 
 /// From here on a thread has hardly a moment to spare.
 const SATURATED: f64 = 0.9;
+/// Below this a thread has time to spare. What lies between is no clear case.
+const IDLING: f64 = 0.75;
 const MIB: f64 = 1024.0 * 1024.0;
 
 #[cfg(test)]
