@@ -39,7 +39,8 @@ class Workload:
 
 
 TLS13 = ("--tls", "1.3", "--suite", "aes128", "--group", "x25519")
-TLS12 = ("--tls", "1.2", "--suite", "aes128", "--group", "x25519")
+# In TLS 1.2 the groups are also the curves that a certificate may be on.
+TLS12 = ("--tls", "1.2", "--suite", "aes128", "--group", "x25519,p256")
 RESUME = ("--resume", "100%")
 WORKLOADS = {
     "W1": Workload("full, TLS 1.3, ECDSA P-256", "p256", TLS13),
@@ -201,7 +202,7 @@ http {{
         ssl_protocols TLSv1.2 TLSv1.3;
         ssl_conf_command Ciphersuites TLS_AES_128_GCM_SHA256;
         ssl_conf_command NumTickets 1;
-        ssl_ecdh_curve X25519;
+        ssl_ecdh_curve X25519:prime256v1;
         ssl_session_cache off;
         ssl_session_tickets on;
         return 200;
@@ -224,7 +225,7 @@ defaults
     timeout server 10s
     timeout http-request 10s
 frontend https
-    bind 127.0.0.1:{port} backlog 1024 ssl crt {pki["both"]} ssl-min-ver TLSv1.2 curves X25519 ciphersuites TLS_AES_128_GCM_SHA256
+    bind 127.0.0.1:{port} backlog 1024 ssl crt {pki["both"]} ssl-min-ver TLSv1.2 curves X25519:P-256 ciphersuites TLS_AES_128_GCM_SHA256
     http-request return status 200
 """)
     return ["haproxy", "-db", "-f", config]

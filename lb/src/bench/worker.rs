@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
+use rustls::client::ClientConnection;
 use tokio::runtime::Builder;
 use tokio::sync::watch;
 use tokio::task::{JoinSet, LocalSet};
@@ -86,6 +87,7 @@ impl Worker {
     }
 
     async fn measure(mut self, ready: impl FnOnce()) -> Finished {
+        self.warm_up();
         let primed = self.prime().await;
         ready();
         let Some(window) = self.window().await else {
@@ -100,6 +102,13 @@ impl Worker {
         lanes.join_all().await;
         let after = process::own_thread();
         work.finished(primed, after.0 - before.0, after.1 - before.1)
+    }
+
+    /// The first random number of a process takes tens of milliseconds: aws-lc gathers entropy. It
+    /// would be the first handshake's latency. What fails here fails again and is counted then.
+    fn warm_up(&self) {
+        let name = self.endpoint.server_name.clone();
+        drop(ClientConnection::new(self.profiles.full.clone(), name));
     }
 
     /// Opens as many connections as will be open at a time, for sessions to resume.
