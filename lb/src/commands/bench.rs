@@ -337,6 +337,7 @@ const BY_SIGINT: i32 = 130;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use clap::Parser;
 
     #[test]
     fn times_carry_their_unit() {
@@ -358,6 +359,41 @@ mod tests {
         assert_eq!(host("127.0.0.1:443", address).to_str(), "127.0.0.1");
         let v6 = SocketAddr::from(([0, 0, 0, 0, 0, 0, 0, 1], 443));
         assert_eq!(host("[::1]:443", v6).to_str(), "::1");
+    }
+
+    #[test]
+    fn a_server_that_is_not_there_is_named() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address").to_string();
+        drop(listener);
+        let failure = command(&["--connect", &address]).expect_err("nobody listens");
+        assert_eq!(failure.status, 1);
+        let message = &failure.message;
+        assert!(
+            message.starts_with(&format!("cannot connect to {address}")),
+            "{message}"
+        );
+        assert!(message.contains("refused"), "{message}");
+        let details = failure.details.expect("the report");
+        assert_eq!(details["gave_up"], true);
+    }
+
+    #[test]
+    fn a_plan_that_leads_nowhere_is_wrong_usage() {
+        let wrong = ["--connect", "127.0.0.1:1", "--request", "nowhere"];
+        assert_eq!(command(&wrong).map_err(|failure| failure.status), Err(2));
+        let own = std::process::id().to_string();
+        let itself = command(&["--connect", "127.0.0.1:1", "--pid", &own]);
+        assert_eq!(itself.map_err(|failure| failure.status), Err(1));
+    }
+
+    fn command(options: &[&str]) -> Result<(), Failure> {
+        let words = ["sealgate", "bench", "handshake"].iter().chain(options);
+        let cli = crate::commands::Cli::try_parse_from(words).expect("a command line");
+        let crate::commands::cli::Command::Bench(options) = cli.command else {
+            panic!("another command: {:?}", cli.command);
+        };
+        bench(&Session::from(cli.common), &options)
     }
 
     #[test]
