@@ -319,7 +319,7 @@ def document(results, options, binaries):
 def table(result):
     peers = [server for server in ("bare", "nginx", "haproxy") if server in result]
     lines = ["| server | CPU µs per handshake, median (min–max) | " + "".join(f"÷ {peer} | " for peer in peers)
-             + "p99 ms | tickets | memory MiB |", "|---|---|" + "---|" * (len(peers) + 3)]
+             + "p99 ms | tickets | close_notify | memory MiB |", "|---|---|" + "---|" * (len(peers) + 4)]
     for server, reports in result.items():
         cpu = costs(reports)
         ratios = "".join(f"{paired(cpu, costs(result[peer])):.2f} | " for peer in peers)
@@ -327,7 +327,7 @@ def table(result):
         tickets = last["handshakes"]["tickets"] / last["handshakes"]["succeeded"]
         p99 = statistics.median(report["latency"]["p99_us"] / 1000 for report in reports)
         lines.append(f"| {server} | {statistics.median(cpu):.1f} ({min(cpu):.1f}–{max(cpu):.1f}) | {ratios}"
-                     f"{p99:.1f} | {tickets:.2g} | {last['server']['peak_memory_bytes'] / 2**20:.1f} |")
+                     f"{p99:.1f} | {tickets:.2g} | {'no' if last['handshakes']['unannounced'] else 'yes'} | {last['server']['peak_memory_bytes'] / 2**20:.1f} |")
     return lines
 
 

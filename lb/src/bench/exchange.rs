@@ -35,8 +35,19 @@ pub(super) struct Done {
     pub(super) shaken: Instant,
     /// The response's status, and when it had been read.
     pub(super) response: Option<(u16, Instant)>,
-    /// Whether the server closed after `close_notify`.
-    pub(super) closed: bool,
+    /// How the server took the client's `close_notify`.
+    pub(super) farewell: Farewell,
+}
+
+/// How the server took the client's `close_notify`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Farewell {
+    /// It sent its own and closed (RFC 8446 section 6.1).
+    Proper,
+    /// It closed without its own.
+    Silent,
+    /// It left the connection open for longer than [`GOODBYE`].
+    LeftOpen,
 }
 
 impl Endpoint {
@@ -67,6 +78,7 @@ impl Endpoint {
             tcp,
             tls,
             out: Vec::with_capacity(OUT),
+            peer_closed: false,
         };
         connection.handshake().await?;
         let shaken = Instant::now();
@@ -75,13 +87,13 @@ impl Endpoint {
             Some(request) => Some((connection.ask(request).await?, Instant::now())),
             None => None,
         };
-        let closed = connection.close().await;
+        let farewell = connection.close().await;
         let tls = connection.tls;
         Ok(Done {
             tls,
             shaken,
             response,
-            closed,
+            farewell,
         })
     }
 }
@@ -90,6 +102,8 @@ struct Connection {
     tcp: TcpStream,
     tls: ClientConnection,
     out: Vec<u8>,
+    /// Whether the server has sent `close_notify`.
+    peer_closed: bool,
 }
 
 impl Connection {
@@ -128,15 +142,19 @@ impl Connection {
         }
     }
 
-    /// Says goodbye and waits for the server to close; whether it did.
-    async fn close(&mut self) -> bool {
+    /// Says goodbye and waits for the server to close.
+    async fn close(&mut self) -> Farewell {
         self.tls.send_close_notify();
-        let closed = timeout(GOODBYE, self.drain()).await.is_ok();
-        if !closed {
+        let left_open = timeout(GOODBYE, self.drain()).await.is_err();
+        if left_open {
             // Without this, the port would be ours for another minute.
             let _ = self.tcp.set_zero_linger();
         }
-        closed
+        match self.peer_closed {
+            _ if left_open => Farewell::LeftOpen,
+            true => Farewell::Proper,
+            false => Farewell::Silent,
+        }
     }
 
     /// Reads to the end. How it ends is nobody's fault any more: the handshake is done.
@@ -163,12 +181,17 @@ impl Connection {
     }
 
     async fn process(&mut self) -> Result<(), Failure> {
-        if let Err(error) = self.tls.process_new_packets() {
-            // The alert that tells the server what is wrong.
-            let _ = self.flush().await;
-            return Err(error.into());
+        match self.tls.process_new_packets() {
+            Ok(state) => {
+                self.peer_closed |= state.peer_has_closed();
+                Ok(())
+            }
+            Err(error) => {
+                // The alert that tells the server what is wrong.
+                let _ = self.flush().await;
+                Err(error.into())
+            }
         }
-        Ok(())
     }
 
     async fn flush(&mut self) -> Result<(), Failure> {

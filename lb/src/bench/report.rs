@@ -76,6 +76,9 @@ pub struct Handshakes {
     pub tickets: u64,
     /// Connections that the server left open a second after `close_notify`.
     pub left_open: u64,
+    /// Connections that the server closed without a `close_notify` of its own, against RFC 8446
+    /// section 6.1.
+    pub unannounced: u64,
 }
 
 /// A distribution of times, in microseconds.
@@ -263,6 +266,12 @@ impl Report {
                 shakes.left_open
             ));
         }
+        if shakes.unannounced > 0 {
+            let silent = grouped(shakes.unannounced);
+            remarks.push(format!(
+                "{silent} connections were closed without a close_notify"
+            ));
+        }
         if self.server.is_some() && shakes.failed > 0 {
             remarks
                 .push("the server's CPU time includes what the failed connections took".to_owned());
@@ -294,6 +303,7 @@ impl Handshakes {
             retried: tally.retried,
             tickets: tally.tickets,
             left_open: tally.left_open,
+            unannounced: tally.unannounced,
         }
     }
 }

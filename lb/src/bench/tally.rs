@@ -6,7 +6,7 @@ use std::time::Duration;
 use hdrhistogram::Histogram;
 use tokio::time::Instant;
 
-use super::exchange::Done;
+use super::exchange::{Done, Farewell};
 use super::failure::Failure;
 use super::negotiated::{self, Agreements};
 
@@ -25,6 +25,8 @@ pub(super) struct Tally {
     pub(super) tickets: u64,
     /// Connections that the server left open after `close_notify`.
     pub(super) left_open: u64,
+    /// Connections that the server closed without a `close_notify` of its own.
+    pub(super) unannounced: u64,
     /// Connections that failed.
     pub(super) failed: u64,
     /// How they failed.
@@ -50,6 +52,7 @@ impl Tally {
             retried: 0,
             tickets: 0,
             left_open: 0,
+            unannounced: 0,
             failed: 0,
             failures: BTreeMap::new(),
             connected: false,
@@ -80,7 +83,8 @@ impl Tally {
             false => self.full += 1,
         }
         self.retried += u64::from(negotiated::retried(&done.tls));
-        self.left_open += u64::from(!done.closed);
+        self.left_open += u64::from(done.farewell == Farewell::LeftOpen);
+        self.unannounced += u64::from(done.farewell == Farewell::Silent);
         self.agreements.count(&done.tls);
         self.handshakes
             .saturating_record(nanoseconds(done.shaken - begun));
@@ -104,6 +108,7 @@ impl Tally {
         self.retried += other.retried;
         self.tickets += other.tickets;
         self.left_open += other.left_open;
+        self.unannounced += other.unannounced;
         self.failed += other.failed;
         self.connected |= other.connected;
         add_counts(&mut self.failures, other.failures);

@@ -27,7 +27,8 @@ async fn what_the_client_counts_the_server_counted() {
     assert_eq!((report.handshakes.full, report.handshakes.failed), (201, 0));
     assert_eq!((server.full(), server.resumed()), (201, 0));
     assert_eq!(report.handshakes.tickets, 201);
-    assert_eq!(report.handshakes.left_open, 0);
+    let shakes = &report.handshakes;
+    assert_eq!((shakes.left_open, shakes.unannounced), (0, 0));
     let latency = report.latency.expect("handshakes took their time");
     assert!(latency.p50_us > 0.0 && latency.p50_us <= latency.max_us);
 }
@@ -120,6 +121,19 @@ async fn requests_are_answered() {
         [(200, 7)]
     );
     assert!(responses.latency.is_some());
+}
+
+#[tokio::test]
+async fn an_end_without_close_notify_is_noticed() {
+    let server = Server::start(|_| {}).await;
+    let plan = Plan {
+        request: Some("/rudely".to_owned()),
+        ..server.plan(2)
+    };
+    let report = measure(plan).await;
+    assert_eq!(report.handshakes.unannounced, 2);
+    let remark = "2 connections were closed without a close_notify";
+    assert!(report.text().contains(remark), "{}", report.text());
 }
 
 #[tokio::test]
@@ -364,6 +378,9 @@ async fn answer(stream: &mut TlsStream<TcpStream>) -> std::io::Result<()> {
         stream
             .write_all(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nHello")
             .await?;
+    }
+    if request.starts_with(b"GET /rudely") {
+        return Ok(());
     }
     stream.shutdown().await
 }

@@ -88,6 +88,8 @@ fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
     socket.set_reuse_address(true)?;
     socket.set_reuse_port(true)?;
     socket.set_nonblocking(true)?;
+    // Accepted sockets inherit it.
+    socket.set_tcp_nodelay(true)?;
     socket.bind(&address.into())?;
     socket.listen(BACKLOG)?;
     Ok(socket.into())
@@ -106,11 +108,11 @@ fn work(socket: std::net::TcpListener, acceptor: TlsAcceptor) -> io::Result<()> 
 }
 
 async fn serve(tcp: TcpStream, acceptor: TlsAcceptor) -> io::Result<()> {
-    tcp.set_nodelay(true)?;
     let mut stream = acceptor.accept(tcp).await?;
     let mut ignored = [0; 1024];
     while stream.read(&mut ignored).await? > 0 {}
-    stream.shutdown().await
+    stream.get_mut().1.send_close_notify();
+    stream.flush().await
 }
 
 const BACKLOG: i32 = 1024;
