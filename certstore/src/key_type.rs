@@ -101,6 +101,20 @@ impl FromStr for KeyType {
     }
 }
 
+/// The text names no family of keys.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no family of keys: write ecdsa, ed25519 or rsa")]
+pub struct UnknownKeyFamily(String);
+
+impl FromStr for KeyFamily {
+    type Err = UnknownKeyFamily;
+
+    fn from_str(text: &str) -> Result<Self, UnknownKeyFamily> {
+        let found = Self::ALL.into_iter().find(|family| family.as_str() == text);
+        found.ok_or_else(|| UnknownKeyFamily(text.to_owned()))
+    }
+}
+
 impl fmt::Display for KeyType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())

@@ -65,22 +65,7 @@ impl Sealer {
 
     /// Takes apart the content of `file` and checks, without any key, that it belongs there.
     pub(crate) fn read<'a>(&self, file: &str, bytes: &'a [u8]) -> Result<SealedEntry<'a>, Error> {
-        let place = EntryFile::parse(file).ok_or(Error::NotAnEntry)?;
-        let entry = format::parse(bytes)?;
-        check_place(&place, &entry.header)?;
-        if entry.header.store != self.store {
-            return Err(Error::ForeignStore {
-                found: entry.header.store,
-                here: self.store,
-            });
-        }
-        if entry.header.region != self.region {
-            return Err(Error::ForeignRegion {
-                found: entry.header.region.escape_debug().to_string(),
-                here: self.region.clone(),
-            });
-        }
-        Ok(entry)
+        read(file, bytes, self.store, &self.region)
     }
 
     /// The private key of an entry that has been read, PKCS#8 in DER, in memory of its size.
@@ -129,6 +114,32 @@ impl Sealer {
             .with("sealgate:region", self.region.as_str())
             .with("sealgate:entry", name)
     }
+}
+
+/// Takes apart the content of `file` and checks, without any key, that it belongs there and to the
+/// store `store` in `region`.
+pub(crate) fn read<'a>(
+    file: &str,
+    bytes: &'a [u8],
+    store: Uuid,
+    region: &str,
+) -> Result<SealedEntry<'a>, Error> {
+    let place = EntryFile::parse(file).ok_or(Error::NotAnEntry)?;
+    let entry = format::parse(bytes)?;
+    check_place(&place, &entry.header)?;
+    if entry.header.store != store {
+        return Err(Error::ForeignStore {
+            found: entry.header.store,
+            here: store,
+        });
+    }
+    if entry.header.region != region {
+        return Err(Error::ForeignRegion {
+            found: entry.header.region.escape_debug().to_string(),
+            here: region.to_owned(),
+        });
+    }
+    Ok(entry)
 }
 
 /// An entry's file name says the same as its header.

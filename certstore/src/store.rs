@@ -26,7 +26,7 @@ use crate::name::{EntryFile, EntryName};
 use crate::pem;
 use crate::private_key::{Encoding, PrivateKey};
 use crate::request;
-use crate::seal::Sealer;
+use crate::seal::{self, Sealer};
 use crate::served::ServedCertificate;
 use crate::table::CertTable;
 
@@ -108,6 +108,34 @@ pub(crate) enum Opened {
     Pending,
 }
 
+/// All entries in `storage` that belong to the store `store` in `region`, from their clear headers and
+/// without any key: [`SealedStore::verify`] says whether they are authentic.
+///
+/// # Errors
+/// What the storage says.
+pub fn list(
+    storage: &dyn Storage,
+    store: Uuid,
+    region: &str,
+) -> Result<Vec<Result<EntrySummary, BrokenEntry>>, Error> {
+    let files = storage.list()?;
+    let summary = |file: &str| summary(storage, file, store, region);
+    Ok(parallel::map(&files, summary, &|_, _| {}))
+}
+
+fn summary(
+    storage: &dyn Storage,
+    file: &str,
+    store: Uuid,
+    region: &str,
+) -> Result<EntrySummary, BrokenEntry> {
+    let read = || {
+        let record = storage.get(file)?.ok_or(Error::Missing)?;
+        EntrySummary::of(file, &seal::read(file, &record.bytes, store, region)?)
+    };
+    read().map_err(|reason| BrokenEntry::new(file, reason))
+}
+
 impl SealedStore {
     /// The store whose entries stand in `storage`, sealed under the KMS key `key`.
     pub fn new(
@@ -186,8 +214,7 @@ impl SealedStore {
     /// # Errors
     /// What the storage says.
     pub fn list(&self) -> Result<Vec<Result<EntrySummary, BrokenEntry>>, Error> {
-        let files = self.storage.list()?;
-        Ok(parallel::map(&files, |file| self.summary(file), &|_, _| {}))
+        list(&*self.storage, self.sealer.store, &self.sealer.region)
     }
 
     /// What the entry `name` has, one for each family of keys and for each request, as
@@ -361,11 +388,7 @@ impl SealedStore {
     }
 
     fn summary(&self, file: &str) -> Result<EntrySummary, BrokenEntry> {
-        let summary = self.get(file).and_then(|record| {
-            let entry = self.sealer.read(file, &record.bytes)?;
-            EntrySummary::of(file, &entry)
-        });
-        summary.map_err(|reason| BrokenEntry::new(file, reason))
+        summary(&*self.storage, file, self.sealer.store, &self.sealer.region)
     }
 
     fn get(&self, file: &str) -> Result<Record, Error> {

@@ -4,7 +4,7 @@
 //! whoever has just written. Both take turns: from the reading of a file to the publication of what
 //! was in it nobody else reads, so that an older reading never overwrites a newer one.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf, absolute};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
@@ -59,6 +59,7 @@ impl Watcher {
             store,
             table,
             on_change: Box::new(on_change),
+            broken: Mutex::default(),
             turn: Mutex::new(()),
         });
         let (wake, woken) = sync_channel(1);
@@ -79,6 +80,13 @@ impl Watcher {
     /// Looks at these files now, and returns once what is in them is published.
     pub fn refresh(&self, files: &[String]) -> Change {
         self.publisher.apply(files)
+    }
+
+    /// The files that cannot be used now, and why, sorted by their names.
+    pub fn broken(&self) -> Vec<(String, String)> {
+        let broken = self.publisher.broken.lock();
+        let copy = |(file, reason): (&String, &String)| (file.clone(), reason.clone());
+        broken.iter().map(copy).collect()
     }
 
     /// Looks at all files now, and returns once what changed is published.
@@ -119,6 +127,8 @@ struct Publisher {
     store: Arc<SealedStore>,
     table: Arc<ArcSwap<CertTable>>,
     on_change: Box<dyn Fn(&Change) + Send + Sync>,
+    /// Why files cannot be used now, by their names.
+    broken: Mutex<BTreeMap<String, String>>,
     turn: Mutex<()>,
 }
 
@@ -147,6 +157,7 @@ impl Publisher {
         for (file, state) in files.iter().zip(states) {
             let applied =
                 state.and_then(|state| self.apply_one(&mut table, file, state, &mut change));
+            self.note(file, applied.as_ref().err());
             if let Err(reason) = applied {
                 change.broken.push(BrokenEntry::new(file, reason));
             }
@@ -158,6 +169,14 @@ impl Publisher {
             (self.on_change)(&change);
         }
         change
+    }
+
+    fn note(&self, file: &str, reason: Option<&Error>) {
+        let mut broken = self.broken.lock();
+        match reason {
+            Some(reason) => drop(broken.insert(file.to_owned(), reason.to_string())),
+            None => drop(broken.remove(file)),
+        }
     }
 
     fn apply_one(
