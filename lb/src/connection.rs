@@ -12,6 +12,7 @@ use config::HttpVersion;
 use http::{Request, Response};
 use http_body::Body;
 use hyper::body::Incoming;
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -195,11 +196,15 @@ async fn serve<S: Service>(opened: Opened<S>) {
     let version = tokio::select! {
         biased;
         version = first_word(&mut session, version) => version,
-        () = leaving.patience(limit) => return,
+        () = leaving.patience(limit) => Ok(None),
     };
-    // What breaks off here is the client's affair.
-    if let Ok(Some(version)) = version {
-        speak(session, version).await;
+    match version {
+        Ok(Some(version)) => speak(session, version).await,
+        // Without `close_notify` an end looks like a cut (RFC 8446, section 6.1). The client may be
+        // gone already.
+        Ok(None) => drop(session.transport.shutdown().await),
+        // What breaks off is the client's affair.
+        Err(_) => {}
     }
 }
 

@@ -3,7 +3,7 @@
 //! A listener that leaves takes in what waits in its sockets, closes them, and tells its connections.
 //! Each finishes what is in flight and says that it closes: `Connection: close` (RFC 9112, section
 //! 9.6), or GOAWAY (RFC 9113, section 6.8). A connection between two HTTP/1.1 requests is kept for
-//! [`GRACE`]: the next request may be on its way already, and closing would lose it. At the deadline
+//! `GRACE`: the next request may be on its way already, and closing would lose it. At the deadline
 //! what is left is cut.
 
 use std::future::pending;
@@ -53,7 +53,7 @@ impl Leaving {
         }
     }
 
-    /// Until when a connection waits for a request that may be on its way: for [`GRACE`], or for half of
+    /// Until when a connection waits for a request that may be on its way: for `GRACE`, or for half of
     /// the time that is left if that is less.
     pub(crate) fn grace(&self) -> Instant {
         let now = Instant::now();

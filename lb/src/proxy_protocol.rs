@@ -1,6 +1,6 @@
 //! The PROXY protocol header of a trusted proxy in front: who its client is.
 //!
-//! Versions 1 and 2, of at most [`MAX_LEN`] bytes. Not a byte behind the header is taken from the
+//! Versions 1 and 2, of at most `MAX_LEN` bytes. Not a byte behind the header is taken from the
 //! socket: there TLS begins.
 
 use std::io;

@@ -34,7 +34,8 @@ pub struct Workers {
 struct Thread {
     commands: mpsc::UnboundedSender<Command>,
     open: Arc<Open>,
-    handle: JoinHandle<()>,
+    /// Until it is waited for.
+    handle: Mutex<Option<JoinHandle<()>>>,
 }
 
 /// A listener that is served.
@@ -64,6 +65,7 @@ enum Command {
         /// Told how many connections were cut.
         done: oneshot::Sender<usize>,
     },
+    End,
 }
 
 /// A listener cannot be added.
@@ -226,10 +228,16 @@ impl Workers {
     }
 
     /// Ends the threads, and with them what connections are left. Blocks until they have ended.
-    pub fn join(self) {
-        for thread in self.threads {
-            drop(thread.commands);
-            if thread.handle.join().is_err() {
+    pub fn end(&self) {
+        for thread in &self.threads {
+            thread.send(Command::End);
+        }
+        let handles = self
+            .threads
+            .iter()
+            .filter_map(|thread| thread.handle.lock().take());
+        for handle in handles {
+            if handle.join().is_err() {
                 tracing::error!("a worker thread has panicked");
             }
         }
@@ -254,7 +262,7 @@ impl Thread {
         Ok(Self {
             commands,
             open,
-            handle,
+            handle: Mutex::new(Some(handle)),
         })
     }
 
@@ -301,6 +309,7 @@ impl<S: Service> Worker<S> {
                     // Nobody may be interested any more.
                     let _ = done.send(self.drain(deadline).await);
                 }
+                Command::End => return,
             }
         }
     }

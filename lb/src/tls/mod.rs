@@ -1,10 +1,12 @@
 //! TLS towards clients and towards targets.
 
+mod anybody;
 mod policy;
 mod resolver;
 mod server;
 mod ticketer;
 
+pub(crate) use anybody::Anybody;
 pub use resolver::{ANY_CLIENT, CertLookup, NoCertificate};
 pub(crate) use server::ALPN_H2;
 pub use server::ServerTls;

@@ -92,6 +92,11 @@ impl CertLookup {
         found.map(Arc::clone).ok_or(NoCertificate::Incompatible)
     }
 
+    /// Whether the listener may show `certificate` at all.
+    pub fn may_show(&self, certificate: &ServedCertificate) -> bool {
+        self.permitted.allows(certificate)
+    }
+
     /// As [`Self::find`], for the client that sent `hello`.
     pub(super) fn find_for(
         &self,
