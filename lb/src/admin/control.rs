@@ -1,6 +1,6 @@
 //! What the admin socket and the admin HTTP endpoint ask of a running balancer.
 
-use super::protocol::{ExplainRequest, Explanation, Publication, Refusal, Reloaded, Status};
+use super::protocol::{Entry, ExplainRequest, Explanation, Publication, Refusal, Reloaded, Status};
 
 /// The handle by which a running balancer is watched and steered.
 ///
@@ -23,9 +23,12 @@ pub trait Control: Send + Sync + 'static {
     /// Opens the log files anew, after a rotation. Does not block.
     fn reopen_logs(&self);
 
-    /// Brings entries of the store that were just written or deleted to the clients, and proves the
-    /// written ones by a handshake with each listener that should show them.
-    fn publish(&self, changed: &[Changed]) -> Publication;
+    /// Brings an entry of the store that was just written to the clients, and proves it by a handshake
+    /// with each listener that should show it.
+    fn publish(&self, entry: &Entry) -> Publication;
+
+    /// Looks at the whole store, after entries were deleted.
+    fn refresh(&self);
 
     /// The way that a request would take now.
     ///
@@ -50,15 +53,4 @@ pub struct Draining {
     pub connections: u64,
     /// Seconds until what is left of them is cut.
     pub deadline_s: u64,
-}
-
-/// An entry of the store that was written or deleted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Changed {
-    /// The entry's name.
-    pub name: String,
-    /// The kind of its key: `ecdsa-p256`, …
-    pub key_type: String,
-    /// SHA-256 in hexadecimal of the leaf certificate to be served; none after a deletion.
-    pub sha256: Option<String>,
 }

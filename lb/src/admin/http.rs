@@ -117,9 +117,9 @@ mod tests {
     use std::net::{SocketAddr, TcpStream as StdStream};
 
     use super::*;
-    use crate::admin::control::{Changed, Draining};
+    use crate::admin::control::Draining;
     use crate::admin::protocol::{
-        ExplainRequest, Explanation, Publication, Refusal, Reloaded, Status,
+        Entry, ExplainRequest, Explanation, Publication, Refusal, Reloaded, Status,
     };
 
     /// A balancer that is draining.
@@ -150,7 +150,11 @@ mod tests {
             unreachable!("not asked over HTTP")
         }
 
-        fn publish(&self, _changed: &[Changed]) -> Publication {
+        fn publish(&self, _entry: &Entry) -> Publication {
+            unreachable!("not asked over HTTP")
+        }
+
+        fn refresh(&self) {
             unreachable!("not asked over HTTP")
         }
 

@@ -122,8 +122,8 @@ pub struct CertDelete {
 pub struct TrustImport {
     /// The trust store's name.
     pub name: String,
-    /// The certificates in PEM.
-    pub pem: String,
+    /// The certificates.
+    pub pem: PemText,
 }
 
 /// A frame of an answer.
@@ -184,6 +184,8 @@ pub enum Response {
     Trusted {
         /// How many certificates the trust store now has.
         certificates: usize,
+        /// What is remarkable about them.
+        remarks: Vec<String>,
     },
     /// To [`Request::KeyList`] and [`Request::KeyDescribe`].
     Keys(Vec<KeyDescription>),
@@ -249,6 +251,8 @@ pub struct Status {
     pub refused_config: Option<String>,
     /// `starting`, `serving` or `draining`.
     pub phase: String,
+    /// Address of `/livez`, `/readyz` and `/metrics`, if they are served.
+    pub admin_http: Option<String>,
     /// Its listeners.
     pub listeners: Vec<ListenerStatus>,
     /// Its target groups.

@@ -1,14 +1,61 @@
 //! Who does a command's work: the balancer that runs on the state directory, or this process.
 
 use std::io;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use kms::StateDirectory;
 
 use super::failure::Failure;
 use super::session::Session;
 use crate::admin::client::{CallError, Client};
-use crate::admin::protocol::{Request, Response};
+use crate::admin::custody::{Custody, CustodyOptions};
+use crate::admin::protocol::{Request, Response, Step};
 use crate::admin::rendezvous::Rendezvous;
+use crate::admin::wire::Secret;
 
 impl Session {
+    /// The state directory.
+    ///
+    /// # Errors
+    /// When there is none, or its manifest cannot be read.
+    pub fn directory(&self) -> Result<StateDirectory, Failure> {
+        StateDirectory::open(&self.state).map_err(Failure::failed)
+    }
+
+    /// Has `request` done by the running balancer or, while nobody holds the state directory, by
+    /// this process. Waits a while for another command that is at work there.
+    ///
+    /// # Errors
+    /// Why it was not done, or who holds the directory.
+    pub fn perform(&self, request: Request, secret: Secret) -> Result<Response, Failure> {
+        let directory = self.directory()?;
+        let bar = self.output.progress("");
+        let progress = |step: Step| {
+            bar.set_length(step.total);
+            bar.set_position(step.done);
+        };
+        let deadline = Instant::now() + PATIENCE;
+        let done = loop {
+            match directory.lock(&holder()) {
+                Ok(_lock) => {
+                    let custody = Custody::open(directory.clone(), &CustodyOptions::default());
+                    break custody
+                        .and_then(|custody| custody.handle(request, secret, &progress))
+                        .map_err(Failure::from);
+                }
+                Err(kms::Error::Locked { .. }) if Instant::now() < deadline => {}
+                Err(error) => break Err(Failure::failed(error)),
+            }
+            if let Ok(mut client) = self.connect() {
+                break client.call(request, &secret, &progress).map_err(failed);
+            }
+            thread::sleep(PAUSE);
+        };
+        bar.finish_and_clear();
+        done
+    }
+
     /// Asks the running balancer.
     ///
     /// # Errors
@@ -47,6 +94,15 @@ impl Session {
     }
 }
 
+/// This process, as it is named to others that want the state directory.
+pub(super) fn holder() -> String {
+    let command = std::env::args()
+        .skip(1)
+        .take_while(|word| !word.starts_with('-'));
+    let command = command.take(2).collect::<Vec<_>>().join(" ");
+    format!("sealgate {command}, process {}", std::process::id())
+}
+
 /// A call to the running balancer that failed.
 pub(super) fn failed(error: CallError) -> Failure {
     match error {
@@ -67,3 +123,7 @@ pub(super) fn unexpected(response: &Response) -> Failure {
          version?"
     ))
 }
+
+/// How long a command waits for another one, or for a balancer that is starting.
+const PATIENCE: Duration = Duration::from_secs(30);
+const PAUSE: Duration = Duration::from_millis(20);

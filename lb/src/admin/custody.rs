@@ -1,0 +1,217 @@
+//! The work on keys and certificates: done by whoever holds the state directory's lock, a running
+//! balancer or, while none runs, the command itself.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::SystemTime;
+
+use certstore::trust::TrustStores;
+use certstore::{CsrRequest, Encoding, EntrySummary, Import, KeyFamily, PrivateKey, SealedStore};
+use kms::storage::FileStorage;
+use kms::{Caller, Environment, KeyRef, Kms, RootKeySource, StateDirectory};
+
+use super::describe::{broken, entry, key};
+use super::protocol::{
+    CertCsr, CertDelete, CertImport, Imported, Refusal, RefusedEntry, Request, Response, Step,
+    TrustImport, Verification,
+};
+use super::wire::Secret;
+
+/// The opened KMS and store of a state directory.
+pub struct Custody {
+    directory: StateDirectory,
+    kms: Arc<Kms>,
+    store: Arc<SealedStore>,
+    trust: TrustStores,
+}
+
+/// What a configuration says of the KMS and the store; nothing: what the state directory says.
+#[derive(Debug, Clone, Default)]
+pub struct CustodyOptions {
+    /// Where the root key comes from.
+    pub root_key: Option<PathBuf>,
+    /// The KMS key that wraps data keys.
+    pub certstore_key: Option<String>,
+}
+
+impl Custody {
+    /// Opens KMS and store of a state directory. Only reads.
+    ///
+    /// # Errors
+    /// What is wrong with the directory, the root key or the key database.
+    pub fn open(directory: StateDirectory, options: &CustodyOptions) -> Result<Self, Refusal> {
+        let environment = Environment::system();
+        let root = options.root_key.clone().map(RootKeySource::File);
+        let opened = directory.open_kms(root.as_ref(), environment.clone());
+        let kms = Arc::new(opened.map_err(Refusal::failed)?);
+        let key = options
+            .certstore_key
+            .as_deref()
+            .unwrap_or(Kms::CERTSTORE_ALIAS);
+        let key: KeyRef = key.parse().map_err(Refusal::usage)?;
+        kms.describe_key(&Caller::Internal, &key)
+            .map_err(Refusal::failed)?;
+        let files = Arc::new(FileStorage::new(directory.store_directory()));
+        let region = directory.identity().region.clone();
+        let store_id = directory.store_id();
+        let store = SealedStore::new(files, kms.clone(), key, store_id, region, environment);
+        let trust = TrustStores::new(Arc::new(FileStorage::new(directory.trust_directory())));
+        Ok(Self {
+            store: Arc::new(store),
+            directory,
+            kms,
+            trust,
+        })
+    }
+
+    /// The KMS.
+    pub fn kms(&self) -> &Kms {
+        &self.kms
+    }
+
+    /// The store.
+    pub fn store(&self) -> &Arc<SealedStore> {
+        &self.store
+    }
+
+    /// The trust stores.
+    pub fn trust(&self) -> &TrustStores {
+        &self.trust
+    }
+
+    /// The state directory.
+    pub fn directory(&self) -> &StateDirectory {
+        &self.directory
+    }
+
+    /// Does what is asked of keys and certificates.
+    ///
+    /// # Errors
+    /// Why it was not done.
+    pub fn handle(
+        &self,
+        request: Request,
+        secret: Secret,
+        progress: &dyn Fn(Step),
+    ) -> Result<Response, Refusal> {
+        match request {
+            Request::CertImport(import) => self.import(import, secret),
+            Request::CertCsr(csr) => self.csr(csr),
+            Request::CertDelete(delete) => self.delete(&delete),
+            Request::StoreVerify => self.verify(progress),
+            Request::TrustImport(import) => self.trust_import(&import),
+            Request::TrustDelete { name } => self.trust_delete(&name),
+            Request::KeyList => Ok(self.keys()),
+            Request::KeyDescribe { key } => self.describe(&key),
+            Request::Status | Request::Reload | Request::Drain | Request::Explain(_) => {
+                Err(Refusal::failed("no balancer runs on this state directory"))
+            }
+        }
+    }
+}
+
+impl Custody {
+    fn import(&self, import: CertImport, secret: Secret) -> Result<Response, Refusal> {
+        let key = match secret.is_empty() {
+            true => None,
+            false => Some(PrivateKey::from_der(&secret, Encoding::Pkcs8).map_err(Refusal::failed)?),
+        };
+        drop(secret);
+        let chain = import.chain.into_iter().map(|pem| (pem.source, pem.text));
+        let imported = self.store.import(Import {
+            name: import.name,
+            chain_pem: chain.collect(),
+            key,
+            exportable: import.exportable,
+            allow_expired: import.allow_expired,
+        });
+        let imported = imported.map_err(Refusal::failed)?;
+        Ok(Response::Imported(Box::new(Imported {
+            entry: self.entry(&imported.entry),
+            remarks: imported.remarks,
+            publication: None,
+        })))
+    }
+
+    fn csr(&self, csr: CertCsr) -> Result<Response, Refusal> {
+        let (_, pem) = self
+            .store
+            .create_csr(CsrRequest {
+                key_type: csr.key_type.parse().map_err(Refusal::usage)?,
+                name: csr.name,
+                names: csr.names,
+                exportable: csr.exportable,
+            })
+            .map_err(Refusal::failed)?;
+        Ok(Response::CsrMade { pem })
+    }
+
+    fn delete(&self, delete: &CertDelete) -> Result<Response, Refusal> {
+        let family = delete.family.as_deref().map(str::parse).transpose();
+        let family: Option<KeyFamily> = family.map_err(Refusal::usage)?;
+        let deleted = self
+            .store
+            .delete(&delete.name, family)
+            .map_err(Refusal::failed)?;
+        let what = deleted.iter().map(|one| match one.pending {
+            true => format!("{} ({}, a request)", delete.name, one.family),
+            false => format!("{} ({})", delete.name, one.family),
+        });
+        Ok(Response::Deleted {
+            what: what.collect(),
+        })
+    }
+
+    fn verify(&self, progress: &dyn Fn(Step)) -> Result<Response, Refusal> {
+        let told = |done, total| progress(Step { done, total });
+        let verification = self.store.verify(&told).map_err(Refusal::failed)?;
+        let records = self.kms.damaged().iter().map(|damaged| RefusedEntry {
+            file: damaged.record.clone(),
+            reason: damaged.error().to_string(),
+        });
+        Ok(Response::Verified(Verification {
+            good: verification.good.len() as u64,
+            bad: records.chain(verification.bad.iter().map(broken)).collect(),
+            remarks: verification.remarks,
+        }))
+    }
+
+    fn trust_import(&self, import: &TrustImport) -> Result<Response, Refusal> {
+        let bundle = [(import.pem.source.clone(), import.pem.text.clone())];
+        let imported = self.trust.import(&import.name, &bundle, SystemTime::now());
+        let (store, remarks) = imported.map_err(Refusal::failed)?;
+        Ok(Response::Trusted {
+            certificates: store.certificates.len(),
+            remarks,
+        })
+    }
+
+    fn trust_delete(&self, name: &str) -> Result<Response, Refusal> {
+        self.trust.delete(name).map_err(Refusal::failed)?;
+        Ok(Response::Deleted {
+            what: vec![name.to_owned()],
+        })
+    }
+
+    fn keys(&self) -> Response {
+        let keys = self.kms.list_keys(&administrator());
+        Response::Keys(keys.iter().map(key).collect())
+    }
+
+    fn describe(&self, name: &str) -> Result<Response, Refusal> {
+        let name: KeyRef = name.parse().map_err(Refusal::usage)?;
+        let found = self.kms.describe_key(&administrator(), &name);
+        Ok(Response::Keys(vec![key(&found.map_err(Refusal::failed)?)]))
+    }
+
+    fn entry(&self, summary: &EntrySummary) -> super::protocol::Entry {
+        entry(summary, self.directory.identity())
+    }
+}
+
+/// Whoever may use the admin socket or read the root key.
+fn administrator() -> Caller {
+    Caller::Outside {
+        principal: format!("uid {}", rustix::process::geteuid().as_raw()),
+    }
+}

@@ -1,0 +1,87 @@
+//! What keys and certificates are, in the words of the admin protocol.
+
+use std::time::SystemTime;
+
+use certstore::{BrokenEntry, EntrySummary, Error};
+use jiff::Timestamp;
+use kms::storage::FileStorage;
+use kms::{Identity, KeyMetadata, KeyTier, StateDirectory};
+
+use super::protocol::{Entry, KeyDescription, RefusedEntry};
+
+/// The entries of a store from their clear headers, and the files that are none.
+///
+/// # Errors
+/// When the store cannot be listed.
+pub fn entries(directory: &StateDirectory) -> Result<(Vec<Entry>, Vec<RefusedEntry>), Error> {
+    let files = FileStorage::new(directory.store_directory());
+    let identity = directory.identity();
+    let (mut entries, mut refused) = (Vec::new(), Vec::new());
+    for summary in certstore::list(&files, directory.store_id(), &identity.region)? {
+        match summary {
+            Ok(summary) => entries.push(entry(&summary, identity)),
+            Err(unusable) => refused.push(broken(&unusable)),
+        }
+    }
+    Ok((entries, refused))
+}
+
+/// A time in RFC 3339, to the second; what lies beyond the calendar is its end.
+pub fn time(time: SystemTime) -> String {
+    let timestamp = Timestamp::try_from(time).unwrap_or(Timestamp::MAX);
+    timestamp.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// An entry of the store of `identity`.
+pub fn entry(summary: &EntrySummary, identity: &Identity) -> Entry {
+    let certificate = summary.certificate.as_ref();
+    let state = match certificate {
+        Some(_) => "issued",
+        None => "pending",
+    };
+    Entry {
+        name: summary.name.clone(),
+        key_type: summary.key_type.to_string(),
+        state: state.to_owned(),
+        names: summary.names.clone(),
+        issuer: certificate.map(|c| c.issuer.clone()),
+        serial: certificate.map(|c| c.serial.clone()),
+        sha256: certificate.map(|c| c.sha256.clone()),
+        not_before: certificate.map(|c| time(c.not_before)),
+        not_after: certificate.map(|c| time(c.not_after)),
+        exportable: summary.exportable,
+        version: summary.version,
+        kms_key: identity.key_arn(summary.kms_key),
+        file: summary.file.clone(),
+    }
+}
+
+/// A file of the store that cannot be used.
+pub fn broken(broken: &BrokenEntry) -> RefusedEntry {
+    RefusedEntry {
+        file: broken.file.clone(),
+        reason: broken.reason.to_string(),
+    }
+}
+
+/// A KMS key.
+pub fn key(key: &KeyMetadata) -> KeyDescription {
+    let tier = match key.tier {
+        KeyTier::Owned => "owned",
+        KeyTier::Managed => "managed",
+        KeyTier::Customer => "customer",
+    };
+    KeyDescription {
+        id: key.id.to_string(),
+        arn: key.arn.clone(),
+        tier: tier.to_owned(),
+        description: key.description.clone(),
+        aliases: key.aliases.clone(),
+        created: time(key.created),
+        backing_keys: key
+            .backing_keys
+            .iter()
+            .map(|backing| time(backing.created))
+            .collect(),
+    }
+}

@@ -1,1 +1,0 @@
-//! The application: configuration and sealed store in, listeners out.

@@ -1,0 +1,98 @@
+//! How a running balancer is watched and steered.
+
+use std::sync::Arc;
+
+use tracing::{info, warn};
+
+use super::{App, Ended, Phase};
+use crate::admin::control::{Control, Draining};
+use crate::admin::protocol::{
+    Entry, ExplainRequest, Explanation, Publication, Refusal, Reloaded, Status,
+};
+use crate::admin::supervisor;
+use crate::explain;
+
+impl Control for App {
+    fn status(&self) -> Status {
+        self.describe()
+    }
+
+    fn reload(&self) -> Result<Reloaded, Refusal> {
+        if self.phase() == Phase::Draining {
+            return Err(Refusal::failed("the balancer is draining"));
+        }
+        supervisor::reloading();
+        let reloaded = self.reload_file();
+        supervisor::ready();
+        reloaded
+    }
+
+    fn drain(&self) -> Draining {
+        let limit = self.published.load().config().drain;
+        let before = self.phase.swap(Arc::new(Phase::Draining));
+        let connections = self.workers.connections();
+        if *before != Phase::Draining {
+            supervisor::stopping(limit);
+            self.runtime.spawn(self.leave(limit));
+        }
+        Draining {
+            connections: connections.iter().map(|(_, open)| *open as u64).sum(),
+            deadline_s: limit.as_secs(),
+        }
+    }
+
+    fn reopen_logs(&self) {
+        if let Some(log) = self.published.load().access_log() {
+            log.reopen();
+        }
+    }
+
+    fn publish(&self, entry: &Entry) -> Publication {
+        self.bring_to_clients(entry)
+    }
+
+    fn refresh(&self) {
+        if let Err(error) = self.certificates.rescan() {
+            warn!(%error, "the store cannot be looked through");
+        }
+    }
+
+    fn explain(&self, request: &ExplainRequest) -> Result<Explanation, Refusal> {
+        let explained = explain::explain(&self.published.load(), request);
+        let mut explanation = explained.map_err(Refusal::usage)?;
+        self.explain_certificate(request, &mut explanation);
+        Ok(explanation)
+    }
+
+    fn ready(&self) -> Result<(), String> {
+        match self.phase() {
+            Phase::Serving => Ok(()),
+            other => Err(other.as_str().to_owned()),
+        }
+    }
+
+    fn metrics(&self) -> String {
+        let (published, table) = (self.published.load(), self.foundation.table().load());
+        self.foundation.metrics().encode(&published, &table)
+    }
+}
+
+impl App {
+    /// Finishes what is in flight, and ends.
+    fn leave(&self, limit: std::time::Duration) -> impl Future<Output = ()> + Send + use<> {
+        let app = self.me.clone();
+        async move {
+            let Some(app) = app.upgrade() else { return };
+            let cut = app.workers.drain(limit).await;
+            match cut {
+                0 => info!("drained"),
+                _ => warn!(
+                    connections = cut,
+                    "connections were cut at the drain's deadline"
+                ),
+            }
+            *app.end.lock() = Some(Ended { cut });
+            app.ended.notify_all();
+        }
+    }
+}
