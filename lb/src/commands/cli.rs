@@ -5,10 +5,13 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
-use super::bench;
+use super::cert::Cert;
 use super::failure::Failure;
-use super::running;
+use super::kms::KmsCommand;
 use super::session::{Common, Session};
+use super::store::Store;
+use super::trust::Trust;
+use super::{bench, cert, check, demo, init, kms, run, running, store, trust};
 
 /// A TLS-offloading load balancer that serves from a sealed certificate store.
 #[derive(Debug, Parser)]
@@ -25,6 +28,28 @@ pub struct Cli {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Show everything at once: a sealed certificate, two targets, HTTPS on 127.0.0.1
+    Demo(demo::Demo),
+    /// Make a state directory: root key, KMS, empty store, starter configuration
+    Init(init::Init),
+    /// Check a configuration and all that it needs, short of binding
+    Check(check::Check),
+    /// Run the balancer
+    Run(run::Run),
+    /// Certificates of the sealed store
+    #[command(subcommand, after_help = "Example:\n  sealgate cert list")]
+    Cert(Cert),
+    /// Trust stores: CA certificates that target groups trust
+    #[command(subcommand, after_help = "Example:\n  sealgate trust list")]
+    Trust(Trust),
+    /// The local key management service
+    #[command(subcommand, after_help = "Example:\n  sealgate kms key list")]
+    Kms(KmsCommand),
+    /// The sealed store as a whole
+    #[command(subcommand, after_help = "Example:\n  sealgate store verify")]
+    Store(Store),
+    /// Measure a TLS server, of whatever make
+    Bench(bench::Bench),
     /// Show how the running balancer is
     #[command(after_help = "Example:\n  sealgate status --output json | jq .listeners")]
     Status,
@@ -36,8 +61,11 @@ pub enum Command {
     Reload,
     /// Have the running balancer finish what is in flight and end
     Drain(running::Drain),
-    /// Measure a TLS server, of whatever make
-    Bench(bench::Bench),
+    /// Show which way a request would take, and why
+    Explain(running::Explain),
+    /// Print a JSON Schema of the configuration, for editors
+    #[command(after_help = "Example:\n  sealgate schema > sealgate.schema.json")]
+    Schema,
     /// Print a script that completes commands in a shell
     #[command(
         after_help = "Example:\n  sealgate completions bash > /etc/bash_completion.d/sealgate"
@@ -53,7 +81,12 @@ pub enum Command {
 pub fn main() -> ExitCode {
     let Cli { common, command } = Cli::parse();
     let session = Session::from(common);
-    match dispatch(&session, &command) {
+    let hardened = ::kms::hygiene::harden_process().map_err(|error| {
+        Failure::failed(format!(
+            "the system does not let this process forbid crash dumps of itself: {error}"
+        ))
+    });
+    match hardened.and_then(|()| dispatch(&session, &command)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             session.output.failure(&failure);
@@ -64,12 +97,27 @@ pub fn main() -> ExitCode {
 
 fn dispatch(session: &Session, command: &Command) -> Result<(), Failure> {
     match command {
+        Command::Demo(options) => demo::run(session, options),
+        Command::Init(options) => init::run(session, options),
+        Command::Check(options) => check::run(session, options),
+        Command::Run(options) => run::run(session, options),
+        Command::Cert(command) => cert::run(session, command),
+        Command::Trust(command) => trust::run(session, command),
+        Command::Kms(command) => kms::run(session, command),
+        Command::Store(command) => store::run(session, command),
+        Command::Explain(options) => running::explain(session, options),
+        Command::Schema => schema(session),
+        Command::Bench(options) => bench::bench(session, options),
         Command::Status => running::status(session),
         Command::Reload => running::reload(session),
         Command::Drain(options) => running::drain(session, options),
-        Command::Bench(options) => bench::bench(session, options),
         Command::Completions { shell } => completions(session, *shell),
     }
+}
+
+fn schema(session: &Session) -> Result<(), Failure> {
+    let text = serde_json::to_string_pretty(&config::schema()).map_err(Failure::failed)?;
+    session.output.print(&text)
 }
 
 fn completions(session: &Session, shell: Shell) -> Result<(), Failure> {
@@ -80,7 +128,10 @@ fn completions(session: &Session, shell: Shell) -> Result<(), Failure> {
 
 const EXAMPLES: &str = "\
 Example:
-  sealgate status --state ./state";
+  sealgate demo
+  sealgate init --state ./state
+  sealgate cert import shop.example.com --cert chain.pem --key key.pem --state ./state
+  sealgate run -c sealgate.yaml --state ./state";
 
 #[cfg(test)]
 mod tests {

@@ -5,13 +5,35 @@
 
 pub mod ask;
 pub mod bench;
+pub mod cert;
+pub mod check;
 pub mod cli;
+pub mod demo;
 pub mod failure;
+pub mod init;
+pub mod kms;
 pub mod logging;
 pub mod output;
 pub mod prompt;
+pub mod run;
 pub mod running;
 pub mod session;
 pub mod signals;
+pub mod store;
+pub mod trust;
 
 pub use cli::{Cli, main};
+
+use crate::admin::protocol::Response;
+use failure::Failure;
+use session::Session;
+
+/// Says what was deleted.
+fn deleted(session: &Session, done: &Response) -> Result<(), Failure> {
+    let Response::Deleted { what } = done else {
+        return Err(ask::unexpected(done));
+    };
+    session.output.result(done, |_| {
+        what.iter().map(|one| format!("Deleted {one}\n")).collect()
+    })
+}

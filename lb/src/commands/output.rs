@@ -104,6 +104,32 @@ impl Output {
         let _ = writeln!(io::stderr(), "{text}");
     }
 
+    /// Whether what goes to standard error may have colour.
+    pub fn colours_remarks(&self) -> bool {
+        self.styled_remarks
+    }
+
+    /// Shows people the faults of a configuration, as they were rendered.
+    pub fn diagnostics(&self, rendered: &str) {
+        if self.format == Format::Text && !rendered.is_empty() {
+            // There is nowhere left to say that this cannot be said.
+            let _ = write!(io::stderr(), "{rendered}");
+        }
+    }
+
+    /// An invalid configuration, whose faults people have seen already.
+    pub fn invalid(&self, faults: serde_json::Value) -> Failure {
+        let message = match self.format {
+            Format::Text => "",
+            Format::Json => "the configuration is invalid",
+        };
+        Failure {
+            status: 2,
+            message: message.to_owned(),
+            details: Some(faults),
+        }
+    }
+
     /// `text` in bold on a terminal.
     pub fn bold(&self, text: &str) -> String {
         style(self.styled, BOLD, text)

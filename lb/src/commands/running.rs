@@ -1,4 +1,4 @@
-//! `sealgate status`, `reload` and `drain`: what is asked of a running balancer.
+//! `sealgate status`, `reload`, `explain` and `drain`: what is asked of a running balancer.
 
 use std::time::Duration;
 
@@ -7,7 +7,9 @@ use clap::Args;
 use super::failure::Failure;
 use super::output::Output;
 use super::session::Session;
-use crate::admin::protocol::{ListenerStatus, Reloaded, Request, Response, Status};
+use crate::admin::protocol::{
+    ExplainRequest, Explanation, ListenerStatus, Reloaded, Request, Response, Status,
+};
 
 /// Options of `sealgate drain`.
 #[derive(Debug, Args)]
@@ -16,6 +18,17 @@ pub struct Drain {
     /// Return at once instead of when the balancer has ended
     #[arg(long)]
     pub no_wait: bool,
+}
+
+/// Options of `sealgate explain`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  sealgate explain https://shop.example.com/cart --method POST")]
+pub struct Explain {
+    /// The URL of the request
+    pub url: String,
+    /// Its method
+    #[arg(long, value_name = "METHOD", default_value = "GET")]
+    pub method: String,
 }
 
 /// Shows how the balancer is.
@@ -41,6 +54,28 @@ pub fn reload(session: &Session) -> Result<(), Failure> {
             .output
             .result(&reloaded, |_| reloaded_text(&reloaded)),
         other => Err(super::ask::unexpected(&other)),
+    }
+}
+
+/// Shows which way a request would take now, and why.
+///
+/// # Errors
+/// When the URL is none, or the request would not be answered.
+pub fn explain(session: &Session, options: &Explain) -> Result<(), Failure> {
+    let request = Request::Explain(ExplainRequest {
+        url: options.url.clone(),
+        method: options.method.clone(),
+    });
+    let explained = match session.ask_running(request)? {
+        Response::Explained(explained) => explained,
+        other => return Err(super::ask::unexpected(&other)),
+    };
+    session
+        .output
+        .result(&*explained, |out| explanation_text(&explained, out))?;
+    match explained.answered {
+        true => Ok(()),
+        false => Err(Failure::shown(1)),
     }
 }
 
@@ -106,12 +141,27 @@ fn status_text(status: &Status, output: &Output) -> String {
     if let Some(why) = &status.refused_config {
         text += &format!("\nThe configuration was changed since and refused:\n{why}\n");
     }
+    if let Some(http) = &status.admin_http {
+        text += &format!("health and metrics on http://{http}\n");
+    }
     text += &format!("\n{}\n", listeners(&status.listeners, output));
     text += &format!("\n{}\n", targets(status, output));
     for entry in &status.refused_entries {
         text += &format!("\nnot served: {}: {}\n", entry.file, entry.reason);
     }
     text
+}
+
+fn explanation_text(explanation: &Explanation, output: &Output) -> String {
+    let mut table = output.table(["STAGE", "CHOICE", "BECAUSE"]);
+    for stage in &explanation.stages {
+        table.row([
+            stage.stage.clone(),
+            stage.choice.clone(),
+            stage.because.clone(),
+        ]);
+    }
+    table.finish()
 }
 
 fn listeners(listeners: &[ListenerStatus], output: &Output) -> String {

@@ -1,0 +1,65 @@
+//! `sealgate run`: the balancer.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::Args;
+use kms::StateDirectory;
+
+use super::failure::Failure;
+use super::logging::{self, Logging};
+use super::session::Session;
+use super::signals;
+use crate::app::App;
+
+/// Options of `sealgate run`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "SIGHUP or a change of the file reloads it, SIGTERM and SIGINT drain, SIGUSR1 opens the access \
+                        log anew.\n\nExample:\n  sealgate run -c /etc/sealgate/sealgate.yaml"
+)]
+pub struct Run {
+    /// Configuration file
+    #[arg(short, long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// What is said while running.
+    #[command(flatten)]
+    pub logging: Logging,
+}
+
+/// A balancer that serves.
+pub struct Running {
+    app: Arc<App>,
+}
+
+/// Runs the balancer until it has drained.
+///
+/// # Errors
+/// Why it could not start.
+pub fn run(session: &Session, options: &Run) -> Result<(), Failure> {
+    logging::start(&options.logging)?;
+    start(session, session.directory()?, &options.config)?.wait();
+    Ok(())
+}
+
+/// Reads the configuration and starts to serve it; signals are obeyed from then on.
+///
+/// # Errors
+/// Why it could not start.
+pub fn start(
+    session: &Session,
+    directory: StateDirectory,
+    config: &Path,
+) -> Result<Running, Failure> {
+    let loaded = super::check::load(session, config)?;
+    let app = App::start(directory, config, loaded, &super::ask::holder())?;
+    signals::obey(app.clone()).map_err(Failure::failed)?;
+    Ok(Running { app })
+}
+
+impl Running {
+    /// Waits until it has drained.
+    pub fn wait(self) {
+        self.app.wait();
+    }
+}
