@@ -9,6 +9,7 @@ mod client;
 mod nginx;
 mod pki;
 mod process;
+mod store;
 mod testbed;
 
 pub use balancer::Balancer;
@@ -16,4 +17,5 @@ pub use client::{Answer, Session, TlsClient, curl};
 pub use nginx::Nginx;
 pub use pki::{Authority, Issued, KeyKind, openssl};
 pub use process::{Process, eventually, free_port};
+pub use store::{import, open_store};
 pub use testbed::{Outcome, Testbed, sealgate_binary};

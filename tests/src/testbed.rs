@@ -9,6 +9,7 @@ use std::sync::OnceLock;
 use tempfile::TempDir;
 
 use crate::balancer::Balancer;
+use crate::pki::Issued;
 
 /// A scratch directory with an initialised state directory.
 pub struct Testbed {
@@ -107,6 +108,34 @@ impl Testbed {
         let arguments = arguments.into_iter().chain(["--output", "json"]);
         let text = self.ok(arguments);
         serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
+    }
+
+    /// `sealgate cert import NAME` of a certificate that the test made, by files that are gone afterwards.
+    pub fn import(&self, name: &str, issued: &Issued) -> Outcome {
+        let (chain, key) = issued.write(self.path(), "import");
+        let files = [chain.as_os_str(), key.as_os_str()];
+        let outcome = self.run([
+            "cert".as_ref(),
+            "import".as_ref(),
+            OsStr::new(name),
+            "--cert".as_ref(),
+            files[0],
+            "--key".as_ref(),
+            files[1],
+            "--output".as_ref(),
+            "json".as_ref(),
+        ]);
+        for file in files {
+            fs::remove_file(file).expect("the test wrote it");
+        }
+        outcome
+    }
+
+    /// The same, which must succeed, and what it prints.
+    pub fn imported(&self, name: &str, issued: &Issued) -> serde_json::Value {
+        let outcome = self.import(name, issued);
+        assert_eq!(outcome.status, 0, "{outcome:?}");
+        serde_json::from_str(&outcome.stdout).expect("it prints JSON")
     }
 
     /// Starts a balancer with this configuration and waits until it serves.

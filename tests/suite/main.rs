@@ -1,3 +1,22 @@
 //! The end-to-end suite: one binary, one module per promise.
 
+#[cfg(test)]
+mod crash;
+#[cfg(test)]
+mod custody;
+#[cfg(test)]
+mod demo;
+#[cfg(test)]
 mod dependencies;
+#[cfg(test)]
+mod forwarding;
+#[cfg(test)]
+mod lifecycle;
+#[cfg(test)]
+mod refusals;
+#[cfg(test)]
+mod scale;
+#[cfg(test)]
+mod swaps;
+#[cfg(test)]
+mod transcript;
