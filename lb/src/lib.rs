@@ -30,7 +30,6 @@ pub mod path;
 pub mod proof;
 pub mod proxy_protocol;
 pub mod published;
-pub mod reload;
 pub mod request;
 pub mod router;
 pub mod target_group;

@@ -8,7 +8,6 @@ pub mod client;
 pub mod control;
 pub mod custody;
 pub mod describe;
-pub mod desk;
 pub mod http;
 pub mod protocol;
 pub mod rendezvous;

@@ -5,6 +5,7 @@
 //! only then serve. A reload takes the same way, and replaces what is in force as one value or not at all.
 
 mod control;
+mod desk;
 mod foundation;
 mod limits;
 mod publish;
@@ -24,10 +25,10 @@ use parking_lot::{Condvar, Mutex};
 use tokio::runtime::Handle;
 use tracing::{info, warn};
 
+use desk::Desk;
 pub use foundation::{Foundation, Prepared};
 
 use crate::admin::Control;
-use crate::admin::desk::Desk;
 use crate::admin::protocol::Refusal;
 use crate::admin::server::{self, Bound, Served};
 use crate::admin::supervisor;

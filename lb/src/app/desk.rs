@@ -2,21 +2,21 @@
 
 use std::sync::Arc;
 
-use super::control::Control;
-use super::protocol::{Refusal, Request, Response, Step};
-use super::socket::Handler;
-use super::wire::Secret;
-use crate::app::Foundation;
+use super::Foundation;
+use crate::admin::Control;
+use crate::admin::protocol::{Refusal, Request, Response, Step};
+use crate::admin::socket::Handler;
+use crate::admin::wire::Secret;
 
 /// Sends each request to whom it is for: the keys, or the balancer.
-pub struct Desk {
+pub(super) struct Desk {
     foundation: Arc<Foundation>,
     control: Arc<dyn Control>,
 }
 
 impl Desk {
     /// A desk in front of both.
-    pub fn new(foundation: Arc<Foundation>, control: Arc<dyn Control>) -> Self {
+    pub(super) fn new(foundation: Arc<Foundation>, control: Arc<dyn Control>) -> Self {
         Self {
             foundation,
             control,

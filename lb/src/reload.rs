@@ -1,1 +1,0 @@
-//! A new configuration, whole or not at all.
