@@ -1,6 +1,6 @@
 //! From a file or a text to a configuration.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
@@ -21,6 +21,8 @@ pub struct Loaded {
     pub config: Config,
     /// In the order of the document; none of them is an error.
     pub warnings: Vec<Diagnostic>,
+    /// What it was read from.
+    pub text: String,
 }
 
 impl Config {
@@ -57,6 +59,7 @@ impl Config {
             Some(config) => Ok(Loaded {
                 config,
                 warnings: diagnostics,
+                text: text.to_owned(),
             }),
             None => Err(Diagnostics::new(diagnostics)),
         }
@@ -88,6 +91,10 @@ fn directory(file_name: &str) -> &Path {
 }
 
 fn read_text(path: &Path) -> io::Result<String> {
+    // Opening a FIFO that nobody writes to would wait for ever.
+    if !fs::metadata(path)?.is_file() {
+        return Err(io::Error::other("it is not a regular file"));
+    }
     let mut text = String::new();
     let limit = MAX_BYTES as u64 + 1;
     File::open(path)?.take(limit).read_to_string(&mut text)?;

@@ -9,12 +9,13 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
 use http::{HeaderValue, Method, Uri, Version};
 use parking_lot::Mutex;
+use rustix::fs::OFlags;
 use tracing::{error, info};
 
 use crate::downstream::{Downstream, TlsInfo};
@@ -256,10 +257,40 @@ impl AccessLog {
         let Some(thread) = self.0.writer.lock().take() else {
             return;
         };
-        if self.0.queue.send(Message::Close).is_ok() && thread.join().is_err() {
+        if !self.send_close() || !ends(&thread) {
+            return error!("the access log is not taken: what is left of it is lost");
+        }
+        if thread.join().is_err() {
             error!("the thread of the access log has panicked");
         }
     }
+
+    fn send_close(&self) -> bool {
+        let full = || {
+            matches!(
+                self.0.queue.try_send(Message::Close),
+                Err(TrySendError::Full(_))
+            )
+        };
+        wait_until(|| !full())
+    }
+}
+
+/// Whether the thread ends soon: a reader of standard output that reads no more would hold it for ever.
+fn ends(thread: &JoinHandle<()>) -> bool {
+    wait_until(|| thread.is_finished())
+}
+
+/// Whether `done` comes true before a close gives up.
+fn wait_until(done: impl Fn() -> bool) -> bool {
+    let deadline = Instant::now() + CLOSE;
+    while !done() {
+        if Instant::now() > deadline {
+            return false;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    true
 }
 
 /// The thread's own.
@@ -412,6 +443,8 @@ fn append_to(path: &Path) -> io::Result<File> {
         .append(true)
         .create(true)
         .mode(MODE)
+        // A FIFO that nobody reads must not be waited for.
+        .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
         .open(path);
     file.map_err(|error| {
         let why = format!("cannot open the access log {}: {error}", path.display());
@@ -519,6 +552,8 @@ const BATCH: usize = 256 << 10;
 const MODE: u32 = 0o640;
 const GATHER: Duration = Duration::from_millis(20);
 const COMPLAIN: Duration = Duration::from_secs(10);
+/// How long a close waits for a reader that does not read.
+const CLOSE: Duration = Duration::from_secs(2);
 
 #[cfg(test)]
 mod tests {

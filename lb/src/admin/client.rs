@@ -1,10 +1,15 @@
 //! The commands' side of the admin socket.
 
 use std::io::{self, Read};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
 
+use rustix::net::sockopt::socket_peercred;
+use rustix::process::geteuid;
+
+use super::place::Place;
 use super::protocol::{Envelope, Refusal, Reply, Request, Response, Step, VERSION};
 use super::wire;
 
@@ -12,6 +17,7 @@ use super::wire;
 #[derive(Debug)]
 pub struct Client {
     stream: UnixStream,
+    place: Place,
 }
 
 /// Why there is no response.
@@ -26,15 +32,18 @@ pub enum CallError {
 }
 
 impl Client {
-    /// Connects to the admin socket `socket`.
+    /// Connects to the admin socket `socket` of the balancer of the state directory `state`.
     ///
     /// # Errors
-    /// What the system says: nobody listens there, or this user may not.
-    pub fn connect(socket: &Path) -> io::Result<Self> {
+    /// What the system says: nobody listens there, or this user may not; and
+    /// [`io::ErrorKind::PermissionDenied`] where somebody else listens, who must not see a key.
+    pub fn connect(socket: &Path, state: &Path) -> io::Result<Self> {
+        let place = Place::of(state)?;
         let stream = UnixStream::connect(socket)?;
+        refuse_stranger(&stream, state)?;
         stream.set_read_timeout(Some(SILENCE))?;
         stream.set_write_timeout(Some(SILENCE))?;
-        Ok(Self { stream })
+        Ok(Self { stream, place })
     }
 
     /// Asks `request`, with the secret that goes with it (empty for none), and waits for the
@@ -52,6 +61,7 @@ impl Client {
             &mut self.stream,
             &Envelope {
                 protocol: VERSION,
+                state: self.place,
                 request,
             },
             secret,
@@ -79,6 +89,19 @@ impl Client {
             _ => Ok(()),
         }
     }
+}
+
+/// Whoever listens must be this user, the owner of the state directory, or root.
+fn refuse_stranger(stream: &UnixStream, state: &Path) -> io::Result<()> {
+    let listener = socket_peercred(stream)?.uid.as_raw();
+    let owner = std::fs::metadata(state)?.uid();
+    if [geteuid().as_raw(), owner, 0].contains(&listener) {
+        return Ok(());
+    }
+    Err(io::Error::new(
+        io::ErrorKind::PermissionDenied,
+        format!("user id {listener} listens there, who does not own the state directory"),
+    ))
 }
 
 fn is_timeout(error: &io::Error) -> bool {

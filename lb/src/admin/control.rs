@@ -16,9 +16,13 @@ pub trait Control: Send + Sync + 'static {
     /// All faults of the configuration; what served before goes on.
     fn reload(&self) -> Result<Reloaded, Refusal>;
 
-    /// Begins to drain and returns at once: connections open now, and seconds until what is left
-    /// of them is cut. The process ends when it is done. Later calls change nothing.
+    /// Announces that it will leave: it is not [ready](Self::ready) any more. Returns the connections
+    /// that are open, and the seconds until what is left of them will be cut.
     fn drain(&self) -> Draining;
+
+    /// Stops to listen, finishes what is in flight, and ends the process. Returns at once; later calls
+    /// change nothing.
+    fn leave(&self);
 
     /// Opens the log files anew, after a rotation. Does not block.
     fn reopen_logs(&self);

@@ -49,8 +49,6 @@ impl Custody {
             .as_deref()
             .unwrap_or(Kms::CERTSTORE_ALIAS);
         let key: KeyRef = key.parse().map_err(Refusal::usage)?;
-        kms.describe_key(&Caller::Internal, &key)
-            .map_err(Refusal::failed)?;
         let files = Arc::new(FileStorage::new(directory.store_directory()));
         let region = directory.identity().region.clone();
         let store_id = directory.store_id();

@@ -146,6 +146,10 @@ mod tests {
             unreachable!("not asked over HTTP")
         }
 
+        fn leave(&self) {
+            unreachable!("not asked over HTTP")
+        }
+
         fn reopen_logs(&self) {
             unreachable!("not asked over HTTP")
         }

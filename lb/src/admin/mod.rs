@@ -9,6 +9,7 @@ pub mod control;
 pub mod custody;
 pub mod describe;
 pub mod http;
+pub mod place;
 pub mod protocol;
 pub mod rendezvous;
 pub mod server;

@@ -8,6 +8,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::place::Place;
+
 /// The version of the protocol. A command and a balancer of different versions say so, and stop.
 pub const VERSION: u32 = 1;
 
@@ -16,6 +18,8 @@ pub const VERSION: u32 = 1;
 pub struct Envelope {
     /// [`VERSION`] of the sender.
     pub protocol: u32,
+    /// The state directory that the sender means.
+    pub state: Place,
     /// What is asked.
     pub request: Request,
 }
@@ -212,6 +216,27 @@ impl Refusal {
             usage: false,
             diagnostics: None,
         }
+    }
+
+    /// In one line, for a log: of many faults of a configuration, the first.
+    pub fn brief(&self) -> String {
+        let faults = self
+            .diagnostics
+            .as_ref()
+            .and_then(serde_json::Value::as_array);
+        let first = faults.and_then(|faults| faults.first());
+        let (Some(faults), Some(first)) = (faults, first) else {
+            return self.message.clone();
+        };
+        let text = |field: &str| first[field].as_str().unwrap_or_default().to_owned();
+        format!(
+            "{} faults, the first at {}:{}:{}: {}",
+            faults.len(),
+            text("file"),
+            first["line"],
+            first["column"],
+            text("message")
+        )
     }
 
     /// Something was asked for wrongly.

@@ -5,10 +5,11 @@
 //! the writer is decided by the directory's lock, and a note left by a process that was killed is
 //! overwritten by the next.
 
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use tempfile::NamedTempFile;
 
 /// A running balancer, as it has announced itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -27,9 +28,15 @@ impl Rendezvous {
     pub fn find(state: &Path) -> io::Result<Option<Self>> {
         match std::fs::read(state.join(NOTE)) {
             Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self::unannounced(state)),
             Err(error) => Err(error),
         }
+    }
+
+    /// A balancer that could not leave a note is looked for in its usual place.
+    fn unannounced(state: &Path) -> Option<Self> {
+        let socket = state.join(SOCKET);
+        socket.exists().then_some(Self { pid: 0, socket })
     }
 
     /// Announces in the state directory `state` that this process listens on `socket`.
@@ -43,10 +50,10 @@ impl Rendezvous {
             pid: std::process::id(),
             socket,
         })?;
-        // Renamed into place, so that no command reads half a note.
-        let temporary = state.join(format!("{NOTE}.new"));
-        std::fs::write(&temporary, text)?;
-        std::fs::rename(&temporary, &note)?;
+        // Renamed into place, so that no command reads half a note, nor anybody's link is followed.
+        let mut temporary = NamedTempFile::new_in(state)?;
+        temporary.write_all(&text)?;
+        temporary.persist(&note)?;
         Ok(Announcement { note })
     }
 }
@@ -64,6 +71,8 @@ impl Drop for Announcement {
     }
 }
 
+/// The admin socket in the state directory, unless the configuration puts it elsewhere.
+pub const SOCKET: &str = "admin.sock";
 const NOTE: &str = "running.json";
 
 #[cfg(test)]

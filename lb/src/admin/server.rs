@@ -2,14 +2,16 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
-use tracing::error;
+use tracing::{error, warn};
 
 use super::control::Control;
+use super::place::Place;
 use super::rendezvous::{Announcement, Rendezvous};
 use super::socket::Handler;
 use super::{http, socket};
@@ -27,7 +29,9 @@ pub struct Bound {
 #[derive(Debug)]
 pub struct Served {
     path: PathBuf,
-    _announcement: Announcement,
+    /// Of the socket's file.
+    inode: u64,
+    _announcement: Option<Announcement>,
 }
 
 /// Why an admin endpoint cannot be had.
@@ -50,14 +54,6 @@ pub enum BindError {
     Http {
         /// Where.
         address: SocketAddr,
-        /// Why not.
-        source: io::Error,
-    },
-    /// The note by which commands find the socket.
-    #[error("cannot announce the admin socket in the state directory {}: {source}", path.display())]
-    Announce {
-        /// The state directory.
-        path: PathBuf,
         /// Why not.
         source: io::Error,
     },
@@ -98,7 +94,7 @@ impl Bound {
     /// Answers on `runtime` from here on, and announces the socket to the commands.
     ///
     /// # Errors
-    /// When the announcement cannot be written.
+    /// When the state directory or the socket is gone.
     pub fn serve(
         self,
         runtime: &Handle,
@@ -106,27 +102,34 @@ impl Bound {
         control: Arc<dyn Control>,
     ) -> Result<Served, BindError> {
         let socket = self.socket;
-        runtime.spawn(async move { ended("socket", socket::serve(socket, handler).await) });
+        let gone = |source| BindError::Socket {
+            path: self.path.clone(),
+            source,
+        };
+        let place = Place::of(&self.state).map_err(gone)?;
+        let inode = std::fs::metadata(&self.path).map_err(gone)?.ino();
+        runtime.spawn(async move { ended("socket", socket::serve(socket, place, handler).await) });
         if let Some(listener) = self.http {
             runtime.spawn(async move { ended("http", http::serve(listener, control).await) });
         }
-        let announcement = Rendezvous::announce(&self.state, &self.path).map_err(|source| {
-            BindError::Announce {
-                path: self.state,
-                source,
-            }
-        })?;
+        let announced = Rendezvous::announce(&self.state, &self.path).inspect_err(|error| {
+            warn!(%error, "the admin socket is not announced: commands look for DIR/admin.sock");
+        });
         Ok(Served {
             path: self.path,
-            _announcement: announcement,
+            inode,
+            _announcement: announced.ok(),
         })
     }
 }
 
 impl Drop for Served {
     fn drop(&mut self) {
-        // One that stays is replaced by the next balancer.
-        let _ = std::fs::remove_file(&self.path);
+        // Another balancer may have the path by now. One that stays is replaced by the next.
+        let own = std::fs::metadata(&self.path).is_ok_and(|found| found.ino() == self.inode);
+        if own {
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }
 

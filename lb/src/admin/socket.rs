@@ -19,6 +19,7 @@ use tokio::task::JoinHandle;
 use tokio::time::{interval, sleep, timeout};
 use tracing::{debug, warn};
 
+use super::place::Place;
 use super::protocol::{
     Envelope, EnvelopeVersion, Refusal, Reply, Request, Response, Step, VERSION,
 };
@@ -36,17 +37,18 @@ pub trait Handler: Send + Sync + 'static {
         secret: Secret,
         progress: &dyn Fn(Step),
     ) -> Result<Response, Refusal>;
+
+    /// The answer to [`Request::Drain`] is out: the process may end.
+    fn leave(&self);
 }
 
 /// Binds the admin socket at `path`, in place of one that a killed process left there.
-///
-/// The caller holds the state directory's lock, so no other balancer listens there.
 ///
 /// # Errors
 /// What the system says, for instance that the path is too long for a socket (107 bytes).
 pub fn bind(path: &Path) -> io::Result<StdListener> {
     match std::fs::symlink_metadata(path) {
-        Ok(found) if is_socket(&found) => std::fs::remove_file(path)?,
+        Ok(found) if is_socket(&found) => remove_abandoned(path)?,
         Ok(_) => {
             return Err(io::Error::new(
                 io::ErrorKind::AlreadyExists,
@@ -64,11 +66,30 @@ pub fn bind(path: &Path) -> io::Result<StdListener> {
     Ok(socket.into())
 }
 
-/// Answers requests on `listener` for as long as the future lives.
+/// Nobody listens on what a killed process left; what somebody listens on is not ours to take, for
+/// several state directories may name the same path.
+fn remove_abandoned(path: &Path) -> io::Result<()> {
+    match std::os::unix::net::UnixStream::connect(path) {
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
+            std::fs::remove_file(path)
+        }
+        Err(error) => Err(error),
+        Ok(_) => Err(io::Error::new(
+            io::ErrorKind::AddrInUse,
+            "another process listens there",
+        )),
+    }
+}
+
+/// Answers requests on `listener`, about the state directory `place`, for as long as the future lives.
 ///
 /// # Errors
 /// When the runtime does not take the socket.
-pub async fn serve(listener: StdListener, handler: Arc<dyn Handler>) -> io::Result<()> {
+pub async fn serve(
+    listener: StdListener,
+    place: Place,
+    handler: Arc<dyn Handler>,
+) -> io::Result<()> {
     let listener = UnixListener::from_std(listener)?;
     let permits = Arc::new(Semaphore::new(CONNECTIONS));
     loop {
@@ -77,7 +98,7 @@ pub async fn serve(listener: StdListener, handler: Arc<dyn Handler>) -> io::Resu
             Ok((stream, _)) => {
                 let handler = handler.clone();
                 tokio::spawn(async move {
-                    if let Err(error) = converse(stream, handler).await {
+                    if let Err(error) = converse(stream, place, handler).await {
                         debug!(%error, "an admin connection broke off");
                     }
                     drop(permit);
@@ -97,7 +118,11 @@ fn is_socket(found: &std::fs::Metadata) -> bool {
 }
 
 /// One connection: who is it, what does it ask, the answer.
-async fn converse(mut stream: UnixStream, handler: Arc<dyn Handler>) -> io::Result<()> {
+async fn converse(
+    mut stream: UnixStream,
+    place: Place,
+    handler: Arc<dyn Handler>,
+) -> io::Result<()> {
     let peer = stream.peer_cred()?;
     if !may_steer(peer.uid(), rustix::process::geteuid().as_raw()) {
         warn!(
@@ -105,7 +130,15 @@ async fn converse(mut stream: UnixStream, handler: Arc<dyn Handler>) -> io::Resu
             pid = peer.pid(),
             "a stranger was turned away from the admin socket"
         );
-        return send(&mut stream, &Reply::Refused(stranger(peer.uid()))).await;
+        send(&mut stream, &Reply::Refused(stranger(peer.uid()))).await?;
+        // What is sent to us goes unread, but a close before that would take the answer with it.
+        let mut rest = stream.take(wire::REQUEST_LIMIT as u64);
+        timeout(
+            REQUEST_TIME,
+            tokio::io::copy(&mut rest, &mut tokio::io::sink()),
+        )
+        .await??;
+        return Ok(());
     }
     let frame = timeout(
         REQUEST_TIME,
@@ -113,13 +146,17 @@ async fn converse(mut stream: UnixStream, handler: Arc<dyn Handler>) -> io::Resu
     )
     .await??;
     let Some(frame) = frame else { return Ok(()) };
-    let request = match understand(&frame) {
+    let request = match understand(&frame, place) {
         Ok(request) => request,
         Err(refusal) => return send(&mut stream, &Reply::Refused(refusal)).await,
     };
-    let outcome = work(&mut stream, handler, request, frame.secret).await?;
+    let outcome = work(&mut stream, handler.clone(), request, frame.secret).await?;
     let ending = matches!(outcome, Reply::Done(Response::Draining { .. }));
-    send(&mut stream, &outcome).await?;
+    let sent = send(&mut stream, &outcome).await;
+    if ending {
+        handler.leave();
+    }
+    sent?;
     if ending {
         // Held open until the process ends, so that the peer sees when; or until the peer leaves.
         let _eof = stream.read(&mut [0]).await?;
@@ -128,7 +165,7 @@ async fn converse(mut stream: UnixStream, handler: Arc<dyn Handler>) -> io::Resu
 }
 
 /// The request in `frame`, if it is of this protocol.
-fn understand(frame: &wire::Frame) -> Result<Request, Refusal> {
+fn understand(frame: &wire::Frame, place: Place) -> Result<Request, Refusal> {
     let version: EnvelopeVersion = frame.parse().map_err(Refusal::usage)?;
     if version.protocol != VERSION {
         return Err(Refusal::failed(format!(
@@ -137,10 +174,13 @@ fn understand(frame: &wire::Frame) -> Result<Request, Refusal> {
             version.protocol
         )));
     }
-    frame
-        .parse::<Envelope>()
-        .map(|envelope| envelope.request)
-        .map_err(Refusal::usage)
+    let envelope = frame.parse::<Envelope>().map_err(Refusal::usage)?;
+    if envelope.state != place {
+        return Err(Refusal::failed(
+            "the balancer that listens there is that of another state directory, of which yours may be a copy",
+        ));
+    }
+    Ok(envelope.request)
 }
 
 /// Has `request` done on a thread of its own, and tells the peer how far it has come.
@@ -193,7 +233,7 @@ fn stranger(uid: u32) -> Refusal {
 const CONNECTIONS: usize = 64;
 const BACKLOG: i32 = 64;
 const PAUSE: Duration = Duration::from_millis(100);
-const REQUEST_TIME: Duration = Duration::from_secs(10);
+const REQUEST_TIME: Duration = Duration::from_secs(5);
 const REPLY_TIME: Duration = Duration::from_secs(30);
 const HEARTBEAT: Duration = Duration::from_secs(5);
 
@@ -226,6 +266,10 @@ mod tests {
                 _ => Err(Refusal::usage("not known here")),
             }
         }
+
+        fn leave(&self) {
+            unreachable!("nobody asks for a drain")
+        }
     }
 
     /// Runs `test` beside a server on a fresh socket.
@@ -237,16 +281,19 @@ mod tests {
             .enable_all()
             .build()
             .unwrap();
-        runtime.spawn(serve(listener, Arc::new(Fake)));
+        let place = Place::of(directory.path()).unwrap();
+        runtime.spawn(serve(listener, place, Arc::new(Fake)));
         runtime
             .block_on(runtime.handle().spawn_blocking(move || test(&path)))
             .unwrap();
     }
 
+    fn connect(path: &Path) -> Client {
+        Client::connect(path, path.parent().unwrap()).unwrap()
+    }
+
     fn ask(path: &Path, request: Request, secret: &[u8]) -> Result<Response, CallError> {
-        Client::connect(path)
-            .unwrap()
-            .call(request, secret, &|_| {})
+        connect(path).call(request, secret, &|_| {})
     }
 
     #[test]
@@ -263,11 +310,9 @@ mod tests {
     fn a_request_is_answered_with_its_steps() {
         with_server(|path| {
             let steps = std::cell::RefCell::new(Vec::new());
-            let keys = Client::connect(path)
-                .unwrap()
-                .call(Request::KeyList, &[], &|step| {
-                    steps.borrow_mut().push(step.done);
-                });
+            let keys = connect(path).call(Request::KeyList, &[], &|step| {
+                steps.borrow_mut().push(step.done);
+            });
             assert_eq!(keys.unwrap(), Response::Keys(Vec::<KeyDescription>::new()));
             assert_eq!(*steps.borrow(), [1]);
         });
@@ -311,6 +356,29 @@ mod tests {
             stream.read_to_end(&mut answer).unwrap();
             assert!(String::from_utf8_lossy(&answer).contains("version 99"));
         });
+    }
+
+    #[test]
+    fn a_copy_of_the_state_directory_steers_nothing() {
+        with_server(|path| {
+            let copy = tempfile::tempdir().unwrap();
+            let asked =
+                Client::connect(path, copy.path())
+                    .unwrap()
+                    .call(Request::KeyList, &[], &|_| {});
+            match asked {
+                Err(CallError::Refused(refusal)) => assert!(refusal.message.contains("copy")),
+                other => panic!("{other:?}"),
+            }
+        });
+    }
+
+    #[test]
+    fn a_socket_that_somebody_listens_on_is_left_alone() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("admin.sock");
+        let _first = bind(&path).unwrap();
+        assert_eq!(bind(&path).unwrap_err().kind(), io::ErrorKind::AddrInUse);
     }
 
     #[test]

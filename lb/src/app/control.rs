@@ -1,8 +1,10 @@
 //! How a running balancer is watched and steered.
 
-use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
-use tracing::{info, warn};
+use tracing::warn;
 
 use super::{App, Ended, Phase};
 use crate::admin::control::{Control, Draining};
@@ -29,16 +31,21 @@ impl Control for App {
 
     fn drain(&self) -> Draining {
         let limit = self.published.load().config().drain;
-        let before = self.phase.swap(Arc::new(Phase::Draining));
+        self.phase.store(Arc::new(Phase::Draining));
         let connections = self.workers.connections();
-        if *before != Phase::Draining {
-            supervisor::stopping(limit);
-            self.runtime.spawn(self.leave(limit));
-        }
         Draining {
             connections: connections.iter().map(|(_, open)| *open as u64).sum(),
             deadline_s: limit.as_secs(),
         }
+    }
+
+    fn leave(&self) {
+        if self.leaving.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let limit = self.published.load().config().drain;
+        supervisor::stopping(limit);
+        self.runtime.spawn(drain(self.me.clone(), limit));
     }
 
     fn reopen_logs(&self) {
@@ -77,22 +84,10 @@ impl Control for App {
     }
 }
 
-impl App {
-    /// Finishes what is in flight, and ends.
-    fn leave(&self, limit: std::time::Duration) -> impl Future<Output = ()> + Send + use<> {
-        let app = self.me.clone();
-        async move {
-            let Some(app) = app.upgrade() else { return };
-            let cut = app.workers.drain(limit).await;
-            match cut {
-                0 => info!("drained"),
-                _ => warn!(
-                    connections = cut,
-                    "connections were cut at the drain's deadline"
-                ),
-            }
-            *app.end.lock() = Some(Ended { cut });
-            app.ended.notify_all();
-        }
-    }
+/// Finishes what is in flight, and ends.
+async fn drain(app: Weak<App>, limit: Duration) {
+    let Some(app) = app.upgrade() else { return };
+    let cut = app.workers.drain(limit).await;
+    *app.end.lock() = Some(Ended { cut });
+    app.ended.notify_all();
 }

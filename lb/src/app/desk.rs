@@ -51,6 +51,10 @@ impl Handler for Desk {
             }
         }
     }
+
+    fn leave(&self) {
+        self.control.leave();
+    }
 }
 
 impl Desk {

@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use certstore::{BrokenEntry, CertTable, Change, ServedCertificate, Watcher};
 use config::{CertificateSelector, Config, Listener, ListenerTls, RootKey, UnknownSni};
 use ipnet::IpNet;
-use kms::StateDirectory;
+use kms::{Caller, StateDirectory};
 use tracing::{error, info, warn};
 
 use crate::access_log::AccessLog;
@@ -53,6 +53,9 @@ impl Foundation {
         refuse_region(&directory, config)?;
         let custody = Custody::open(directory, &custody_options(config))?;
         remark_on_keys(&custody);
+        let key = config.certstore_key.parse().map_err(Refusal::usage)?;
+        let found = custody.kms().describe_key(&Caller::Internal, &key);
+        found.map_err(Refusal::failed)?;
         let opened = custody.store().open_all(&|_, _| {});
         let (table, broken) = opened.map_err(Refusal::failed)?;
         Ok(Self {
@@ -117,12 +120,7 @@ impl Foundation {
             return Ok(Some(log.clone()));
         }
         let started = AccessLog::start(destination, self.metrics.access_log_lost.clone());
-        let log = started.map_err(|error| {
-            Refusal::failed(format!(
-                "cannot open the access log {destination:?}: {error}"
-            ))
-        })?;
-        Ok(Some(log))
+        Ok(Some(started.map_err(Refusal::failed)?))
     }
 
     /// Follows the store's directory from here on.

@@ -14,8 +14,9 @@ mod status;
 mod watch;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Weak};
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use certstore::Watcher;
@@ -27,9 +28,11 @@ use tracing::{info, warn};
 
 use desk::Desk;
 pub use foundation::{Foundation, Prepared};
+use watch::Digest;
 
 use crate::admin::Control;
 use crate::admin::protocol::Refusal;
+use crate::admin::rendezvous;
 use crate::admin::server::{self, Bound, Served};
 use crate::admin::supervisor;
 use crate::published::Published;
@@ -49,6 +52,10 @@ pub struct App {
     runtime: Handle,
     admin_http: Option<std::net::SocketAddr>,
     phase: ArcSwap<Phase>,
+    /// Whether the drain has begun.
+    leaving: AtomicBool,
+    /// Held from reading a configuration until it is in force: one reload at a time.
+    reloading: Mutex<()>,
     in_force: Mutex<InForce>,
     admin: Mutex<Option<Served>>,
     end: Mutex<Option<Ended>>,
@@ -99,8 +106,9 @@ impl App {
         loaded: Loaded,
         holder: &str,
     ) -> Result<Arc<Self>, Refusal> {
-        let lock = directory.lock(holder).map_err(Refusal::failed)?;
+        let lock = lock(&directory, holder)?;
         limits::raise_open_files();
+        let digest = watch::digest_of(loaded.text.as_bytes());
         let config = Arc::new(loaded.config);
         let workers = worker_count(&config);
         let foundation = Foundation::open(directory.clone(), &config, workers)?;
@@ -130,6 +138,8 @@ impl App {
             runtime,
             admin_http: admin.http_address(),
             phase: ArcSwap::from_pointee(Phase::Starting),
+            leaving: AtomicBool::new(false),
+            reloading: Mutex::new(()),
             in_force: Mutex::new(InForce {
                 loaded: SystemTime::now(),
                 refused: None,
@@ -141,34 +151,45 @@ impl App {
             _lock: lock,
         });
         reload::add_all(&app.workers, sockets, prepared.settings)?;
-        app.announce(admin)?;
+        app.announce(admin, digest)?;
         Ok(app)
     }
 
     /// Waits until a drain has ended, and closes what was open.
     pub fn wait(&self) -> Ended {
         let mut end = self.end.lock();
-        while end.is_none() {
-            self.ended.wait(&mut end);
-        }
+        let ended = loop {
+            match *end {
+                Some(ended) => break ended,
+                None => self.ended.wait(&mut end),
+            }
+        };
+        drop(end);
         // What is cut with the threads still has its line in the log.
         self.workers.end();
         if let Some(log) = self.published.load().access_log() {
             log.close();
         }
         *self.admin.lock() = None;
-        end.unwrap_or(Ended { cut: 0 })
+        match ended.cut {
+            0 => info!("drained"),
+            cut => warn!(
+                connections = cut,
+                "connections were cut at the drain's deadline"
+            ),
+        }
+        ended
     }
 }
 
 impl App {
     /// Opens the doors: answers on the admin endpoints, follows the configuration file, obeys.
-    fn announce(self: &Arc<Self>, admin: Bound) -> Result<(), Refusal> {
+    fn announce(self: &Arc<Self>, admin: Bound, digest: Digest) -> Result<(), Refusal> {
         let control: Arc<dyn Control> = self.clone();
         let desk = Desk::new(self.foundation.clone(), control.clone());
         let served = admin.serve(&self.runtime, Arc::new(desk), control);
         *self.admin.lock() = Some(served.map_err(Refusal::failed)?);
-        watch::follow(self)?;
+        watch::follow(self, digest)?;
         self.runtime.spawn(keep_time(Arc::downgrade(self)));
         self.phase.store(Arc::new(Phase::Serving));
         supervisor::ready();
@@ -178,6 +199,19 @@ impl App {
 
     fn phase(&self) -> Phase {
         **self.phase.load()
+    }
+}
+
+/// Becomes the writer of the state directory; a command that is at work there is waited for.
+fn lock(directory: &StateDirectory, holder: &str) -> Result<DirectoryLock, Refusal> {
+    let deadline = Instant::now() + LOCK;
+    loop {
+        match directory.lock(holder) {
+            Err(kms::Error::Locked { .. }) if Instant::now() < deadline => {
+                std::thread::sleep(Duration::from_millis(20));
+            }
+            outcome => return outcome.map_err(Refusal::failed),
+        }
     }
 }
 
@@ -198,7 +232,7 @@ fn worker_count(config: &Config) -> usize {
 }
 
 fn bind_admin(directory: &StateDirectory, config: &Config) -> Result<Bound, Refusal> {
-    let by_default = || directory.path().join("admin.sock");
+    let by_default = || directory.path().join(rendezvous::SOCKET);
     let socket = config.admin.socket.clone().unwrap_or_else(by_default);
     server::bind(directory.path(), &socket, config.admin.http).map_err(Refusal::failed)
 }
@@ -254,6 +288,8 @@ fn warm_up() {
     }
 }
 
+/// How long a start waits for a command that holds the state directory.
+const LOCK: Duration = Duration::from_secs(5);
 /// How long a start waits for the targets' first probes.
 const FIRST_ROUND: Duration = Duration::from_secs(3);
 /// How often is looked whether something is due.

@@ -17,8 +17,10 @@ impl App {
     /// Reads the configuration file anew and puts it in force.
     pub(super) fn reload_file(&self) -> Result<Reloaded, Refusal> {
         // One at a time: what is compared must still be in force when it is replaced.
+        let _turn = self.reloading.lock();
+        let replaced = self.replace();
         let mut in_force = self.in_force.lock();
-        match self.replace() {
+        match replaced {
             Ok(reloaded) => {
                 in_force.loaded = SystemTime::now();
                 in_force.refused = None;

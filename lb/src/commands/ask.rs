@@ -70,13 +70,15 @@ impl Session {
     /// When none runs on the state directory.
     pub fn connect(&self) -> Result<Client, Failure> {
         let found = Rendezvous::find(&self.state).map_err(|error| self.unreadable(&error))?;
-        let Some(found) = found else {
+        // What is announced may be left over, or have come with a copy: the lock tells.
+        let runs = self.directory()?.lock(&holder()).is_err();
+        let Some(found) = found.filter(|_| runs) else {
             return Err(Failure::failed(format!(
                 "no balancer runs on the state directory {}: `sealgate run` starts one",
                 self.state.display()
             )));
         };
-        Client::connect(&found.socket).map_err(|error| {
+        Client::connect(&found.socket, &self.state).map_err(|error| {
             Failure::failed(format!(
                 "the balancer of {} (process {}) does not answer on {}: {error}",
                 self.state.display(),

@@ -51,9 +51,13 @@ pub fn start(options: &Logging) -> Result<(), Failure> {
     };
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        // Fields of events say `target` of what they are about.
+        .with_target(false)
+        // What cannot be written is lost: to complain on the same stream would panic.
+        .log_internal_errors(false)
         .with_writer(io::stderr);
     match options.log_format.unwrap_or(by_default) {
-        LogFormat::Text => log.with_ansi(terminal).with_target(false).init(),
+        LogFormat::Text => log.with_ansi(terminal).init(),
         LogFormat::Json => log.json().flatten_event(true).init(),
     }
     Ok(())

@@ -4,12 +4,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
+use config::{Config, Loaded};
 use kms::StateDirectory;
+use tracing::warn;
 
 use super::failure::Failure;
 use super::logging::{self, Logging};
 use super::session::Session;
-use super::signals;
+use super::signals::Signals;
 use crate::app::App;
 
 /// Options of `sealgate run`.
@@ -51,10 +53,23 @@ pub fn start(
     directory: StateDirectory,
     config: &Path,
 ) -> Result<Running, Failure> {
-    let loaded = super::check::load(session, config)?;
+    let signals = Signals::catch().map_err(Failure::failed)?;
+    let loaded = load(session, config)?;
     let app = App::start(directory, config, loaded, &super::ask::holder())?;
-    signals::obey(app.clone()).map_err(Failure::failed)?;
+    signals.obey(app.clone()).map_err(Failure::failed)?;
     Ok(Running { app })
+}
+
+/// Reads the configuration; what was probably not meant goes to the log, faults to whoever started it.
+fn load(session: &Session, config: &Path) -> Result<Loaded, Failure> {
+    let Ok(loaded) = Config::load(config) else {
+        return super::check::load(session, config);
+    };
+    for warning in &loaded.warnings {
+        let place = format!("{}:{}:{}", warning.file, warning.line, warning.column);
+        warn!(place, "{}", warning.message);
+    }
+    Ok(loaded)
 }
 
 impl Running {
