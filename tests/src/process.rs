@@ -18,6 +18,11 @@ impl Process {
         Self { child }
     }
 
+    /// A process that was started already.
+    pub fn of(child: Child) -> Self {
+        Self { child }
+    }
+
     /// Its process id.
     pub fn pid(&self) -> u32 {
         self.child.id()

@@ -17,6 +17,8 @@ mod refusals;
 #[cfg(test)]
 mod scale;
 #[cfg(test)]
+mod surroundings;
+#[cfg(test)]
 mod swaps;
 #[cfg(test)]
 mod transcript;
