@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal};
 
 use clap::{Args, ValueEnum};
+use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 
 use super::failure::Failure;
@@ -32,11 +33,18 @@ pub enum LogFormat {
     Json,
 }
 
-/// Sends the log to standard error from here on.
+/// What is logged is written out when this is dropped.
+#[must_use]
+pub struct Log {
+    _writes_when_dropped: WorkerGuard,
+}
+
+/// Sends the log to standard error from here on, by a thread of its own: whoever logs never waits for a
+/// reader, and lines that nobody takes are lost.
 ///
 /// # Errors
 /// When the filter cannot be understood.
-pub fn start(options: &Logging) -> Result<(), Failure> {
+pub fn start(options: &Logging) -> Result<Log, Failure> {
     let filter = EnvFilter::try_new(&options.log).map_err(|error| {
         Failure::usage(format!(
             "`--log {}` cannot be understood: {error}",
@@ -49,16 +57,22 @@ pub fn start(options: &Logging) -> Result<(), Failure> {
     } else {
         LogFormat::Json
     };
+    let (writer, guard) = NonBlockingBuilder::default()
+        .lossy(true)
+        .thread_name("log")
+        .finish(io::stderr());
     let log = tracing_subscriber::fmt()
         .with_env_filter(filter)
         // Fields of events say `target` of what they are about.
         .with_target(false)
         // What cannot be written is lost: to complain on the same stream would panic.
         .log_internal_errors(false)
-        .with_writer(io::stderr);
+        .with_writer(writer);
     match options.log_format.unwrap_or(by_default) {
         LogFormat::Text => log.with_ansi(terminal).init(),
         LogFormat::Json => log.json().flatten_event(true).init(),
     }
-    Ok(())
+    Ok(Log {
+        _writes_when_dropped: guard,
+    })
 }

@@ -39,7 +39,7 @@ pub struct Running {
 /// # Errors
 /// Why it could not start.
 pub fn run(session: &Session, options: &Run) -> Result<(), Failure> {
-    logging::start(&options.logging)?;
+    let _log = logging::start(&options.logging)?;
     start(session, session.directory()?, &options.config)?.wait();
     Ok(())
 }
