@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use serde::{Deserialize, Serialize};
+
 /// Key-value pairs that are authenticated with a message. The same pairs, in any order, are needed
 /// to decrypt it, and they stand in the audit log: nothing secret belongs in them.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct EncryptionContext(BTreeMap<String, String>);
 
 impl EncryptionContext {
@@ -28,6 +31,12 @@ impl EncryptionContext {
         self.0
             .iter()
             .map(|(key, value)| (key.as_str(), value.as_str()))
+    }
+
+    /// Whether all pairs of `other` are here too.
+    pub fn contains(&self, other: &Self) -> bool {
+        let mut pairs = other.0.iter();
+        pairs.all(|(key, value)| self.0.get(key) == Some(value))
     }
 
     /// The first key that only the product itself may use.

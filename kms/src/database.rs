@@ -5,16 +5,18 @@
 //! | `database` | that there is a database, and its id |
 //! | `key-UUID` | one KMS key with all its backing keys |
 //! | `@NAME` | the alias `alias/NAME`, each `/` of NAME written `+` |
+//! | `grant-UUID-ID` | the grant of that id on that key |
+//! | `identity-HASH` | a user or role, by the first 32 digits of its ARN's SHA-256 |
 //!
-//! # A record, version 1
+//! # A record, versions 1 and 2
 //! Numbers are big-endian; a time is 64 bits of milliseconds since 1970; a text is UTF-8 behind its
 //! length of 32 bits.
 //!
 //! | offset | bytes | field |
 //! |---|---|---|
 //! | 0 | 4 | `SGKR` |
-//! | 4 | 1 | version, 1 |
-//! | 5 | 1 | kind: 1 database, 2 key, 3 alias |
+//! | 4 | 1 | version: 2 of a key, 1 of all others (and of keys without a policy of their own, once) |
+//! | 5 | 1 | kind: 1 database, 2 key, 3 alias, 4 grant, 5 identity |
 //! | 6 | 8 | fingerprint of the root key |
 //! | 14 | 16 | id of the database, random |
 //! | 30 | 16 | salt, random at every write |
@@ -31,7 +33,11 @@
 //! - database: time of creation.
 //! - alias: time of creation, then the 16 bytes of the key's id.
 //! - key: tier (1 byte: 1 owned, 2 managed, 3 customer), time of creation, description (text), number
-//!   of backing keys (32 bits), and for each its number (32 bits), time of creation and sealed form.
+//!   of backing keys (32 bits), and for each its number (32 bits), time of creation and sealed form;
+//!   from version 2 on, its key policy (text; empty: the default one).
+//! - grant: time of creation, ARN of the issuer (text; empty: the product), terms (text: JSON).
+//! - identity: time of creation, ARN (text), number of user ids (32 bits) and each (32 bits), number
+//!   of policies (32 bits), and for each its name and itself (texts).
 //!
 //! A backing key is sealed once more by itself, so that no buffer but its [`SecretKey`] ever holds
 //! it: nonce (12 bytes, random), ciphertext (32), tag (16), under the record key, with the additional
@@ -41,12 +47,18 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use sha2::{Digest, Sha256};
+
 use crate::aead::{self, NONCE_LEN, TAG_LEN};
 use crate::derive::derive;
 use crate::environment::Environment;
 use crate::error::Error;
+use crate::grant::{Grant, GrantId};
+use crate::identity::StoredIdentity;
 use crate::key::{Identity, KeyId, KeyTier, is_alias};
 use crate::key_ring::{BackingKey, KeyRing};
+use crate::policy::{PolicyDocument, PolicyKind};
+use crate::principal::Principal;
 use crate::root_key::{Fingerprint, RootKey};
 use crate::secret::SecretKey;
 use crate::storage::{Expected, Storage};
@@ -65,6 +77,8 @@ pub(crate) struct StoredKey {
     pub(crate) created: SystemTime,
     pub(crate) description: String,
     pub(crate) ring: KeyRing,
+    /// None: the default policy.
+    pub(crate) policy: Option<Arc<PolicyDocument>>,
 }
 
 /// An alias as it is stored.
@@ -80,6 +94,8 @@ pub(crate) struct StoredAlias {
 pub(crate) struct Contents {
     pub(crate) keys: Vec<StoredKey>,
     pub(crate) aliases: Vec<StoredAlias>,
+    pub(crate) grants: Vec<Grant>,
+    pub(crate) identities: Vec<StoredIdentity>,
     pub(crate) damaged: Vec<Damaged>,
 }
 
@@ -178,6 +194,12 @@ impl Database {
         } else if let Some(alias) = alias_of(record) {
             let alias = self.sealer.open_alias(alias, &self.read(record)?)?;
             contents.aliases.push(alias);
+        } else if let Some((key, id)) = grant_of(record) {
+            let grant = self.sealer.open_grant(key, id, &self.read(record)?)?;
+            contents.grants.push(grant);
+        } else if record.starts_with(IDENTITY_PREFIX) {
+            let identity = self.sealer.open_identity(record, &self.read(record)?)?;
+            contents.identities.push(identity);
         } else if record != HEADER {
             return Err("no record of this database is called so");
         }
@@ -216,6 +238,48 @@ impl Database {
         let record = self.sealer.seal_alias(alias, environment);
         self.storage.put(&name, &record, Expected::Any).map(drop)
     }
+
+    /// Writes a grant, which is not there yet.
+    ///
+    /// # Errors
+    /// What the storage says.
+    pub(crate) fn put_grant(&self, grant: &Grant, environment: &Environment) -> Result<(), Error> {
+        let name = grant_record(grant.key, &grant.id);
+        let record = self.sealer.seal_grant(grant, environment);
+        self.storage.put(&name, &record, Expected::Absent).map(drop)
+    }
+
+    /// Removes a grant.
+    ///
+    /// # Errors
+    /// What the storage says.
+    pub(crate) fn delete_grant(&self, key: KeyId, grant: &GrantId) -> Result<(), Error> {
+        self.storage
+            .delete(&grant_record(key, grant), Expected::Any)
+    }
+
+    /// Writes an identity over whatever is stored of it.
+    ///
+    /// # Errors
+    /// What the storage says.
+    pub(crate) fn put_identity(
+        &self,
+        identity: &StoredIdentity,
+        environment: &Environment,
+    ) -> Result<(), Error> {
+        let name = identity_record(&identity.principal);
+        let record = self.sealer.seal_identity(identity, environment);
+        self.storage.put(&name, &record, Expected::Any).map(drop)
+    }
+
+    /// Removes an identity.
+    ///
+    /// # Errors
+    /// What the storage says.
+    pub(crate) fn delete_identity(&self, identity: &Principal) -> Result<(), Error> {
+        self.storage
+            .delete(&identity_record(identity), Expected::Any)
+    }
 }
 
 /// The name of a key's record.
@@ -237,6 +301,22 @@ fn alias_of(record: &str) -> Option<String> {
     let name = record.strip_prefix(ALIAS_PREFIX)?;
     let alias = format!("alias/{}", name.replace('+', "/"));
     (is_alias(&alias) && alias_record(&alias) == record).then_some(alias)
+}
+
+fn grant_record(key: KeyId, grant: &GrantId) -> String {
+    format!("{GRANT_PREFIX}{key}-{grant}")
+}
+
+fn grant_of(record: &str) -> Option<(KeyId, GrantId)> {
+    let (key, grant) = record.strip_prefix(GRANT_PREFIX)?.rsplit_once('-')?;
+    Some((key.parse().ok()?, grant.parse().ok()?))
+}
+
+/// The name of an identity's record: an ARN is longer than the name of a record may be, and has characters that no name has.
+pub(crate) fn identity_record(identity: &Principal) -> String {
+    let digest = Sha256::digest(identity.arn());
+    let digits = digest[..16].iter().map(|byte| format!("{byte:02x}"));
+    format!("{IDENTITY_PREFIX}{}", digits.collect::<String>())
 }
 
 /// Milliseconds are what a record keeps of a time.
@@ -291,6 +371,34 @@ impl Sealer {
                 put_time(body, backing_key.created);
                 put_material(body, record_key, key.id, backing_key, environment);
             }
+            put_text(body, key.policy.as_deref().map_or("", PolicyDocument::text));
+        })
+    }
+
+    fn seal_grant(&self, grant: &Grant, environment: &Environment) -> Vec<u8> {
+        let name = grant_record(grant.key, &grant.id);
+        let terms = serde_json::to_string(&grant.terms).expect("terms have texts for keys");
+        self.seal(Kind::Grant, &name, environment, |body, _| {
+            put_time(body, grant.created);
+            put_text(body, grant.issuer.as_ref().map_or("", Principal::arn));
+            put_text(body, &terms);
+        })
+    }
+
+    fn seal_identity(&self, identity: &StoredIdentity, environment: &Environment) -> Vec<u8> {
+        let name = identity_record(&identity.principal);
+        self.seal(Kind::Identity, &name, environment, |body, _| {
+            put_time(body, identity.created);
+            put_text(body, identity.principal.arn());
+            put_len(body, identity.uids.len());
+            for uid in &identity.uids {
+                body.extend_from_slice(&uid.to_be_bytes());
+            }
+            put_len(body, identity.policies.len());
+            for (name, policy) in &identity.policies {
+                put_text(body, name);
+                put_text(body, policy.text());
+            }
         })
     }
 
@@ -303,6 +411,7 @@ impl Sealer {
         write: impl FnOnce(&mut Vec<u8>, &SecretKey),
     ) -> Vec<u8> {
         let clear = Clear {
+            version: kind.version(),
             kind: kind as u8,
             fingerprint: self.fingerprint,
             database: self.database,
@@ -334,11 +443,16 @@ impl Sealer {
 
     fn open_key(&self, id: KeyId, record: &[u8]) -> Result<StoredKey, Why> {
         let (body, record_key) = self.open(Kind::Key, &key_record(id), record)?;
+        let version = Clear::parse(record)?.version;
         let mut body = Reader(&body);
         let tier = tier(body.array()?)?;
         let created = body.time()?;
         let description = body.text()?;
         let ring = read_ring(&mut body, &record_key, id)?;
+        let policy = match version {
+            1 => None,
+            _ => read_key_policy(&mut body)?,
+        };
         body.end()?;
         Ok(StoredKey {
             id,
@@ -346,7 +460,46 @@ impl Sealer {
             created,
             description,
             ring,
+            policy,
         })
+    }
+
+    fn open_grant(&self, key: KeyId, id: GrantId, record: &[u8]) -> Result<Grant, Why> {
+        let (body, _) = self.open(Kind::Grant, &grant_record(key, &id), record)?;
+        let mut body = Reader(&body);
+        let created = body.time()?;
+        let issuer = body.text()?;
+        let terms = body.text()?;
+        body.end()?;
+        Ok(Grant {
+            id,
+            key,
+            created,
+            issuer: (!issuer.is_empty())
+                .then(|| principal(&issuer))
+                .transpose()?,
+            terms: serde_json::from_str(&terms).map_err(|_| "its terms are not a grant's")?,
+        })
+    }
+
+    fn open_identity(&self, name: &str, record: &[u8]) -> Result<StoredIdentity, Why> {
+        let (body, _) = self.open(Kind::Identity, name, record)?;
+        let mut body = Reader(&body);
+        let created = body.time()?;
+        let principal = principal(&body.text()?)?;
+        let mut identity =
+            StoredIdentity::new(principal, created).map_err(|_| "it is of an account's root")?;
+        for _ in 0..body.number()? {
+            identity.uids.insert(body.number()?);
+        }
+        for _ in 0..body.number()? {
+            let (name, text) = (body.text()?, body.text()?);
+            identity
+                .policies
+                .insert(name, policy(PolicyKind::Identity, &text)?);
+        }
+        body.end()?;
+        Ok(identity)
     }
 
     /// The body of a record of this database, and the record's key.
@@ -354,6 +507,9 @@ impl Sealer {
         let clear = Clear::parse(record)?;
         if clear.kind != kind as u8 {
             return Err("it is a record of another kind");
+        }
+        if clear.version > kind.version() {
+            return Err(LATER);
         }
         if clear.fingerprint != self.fingerprint {
             return Err("it is sealed under another root key");
@@ -416,10 +572,23 @@ enum Kind {
     Database = 1,
     Key = 2,
     Alias = 3,
+    Grant = 4,
+    Identity = 5,
+}
+
+impl Kind {
+    /// The version that is written; earlier ones are read too.
+    fn version(self) -> u8 {
+        match self {
+            Self::Key => 2,
+            Self::Database | Self::Alias | Self::Grant | Self::Identity => 1,
+        }
+    }
 }
 
 /// The clear part of a record.
 struct Clear {
+    version: u8,
     kind: u8,
     fingerprint: Fingerprint,
     database: [u8; ID_LEN],
@@ -431,7 +600,7 @@ impl Clear {
     fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(CLEAR_LEN);
         out.extend_from_slice(MAGIC);
-        out.push(VERSION);
+        out.push(self.version);
         out.push(self.kind);
         out.extend_from_slice(self.fingerprint.as_bytes());
         out.extend_from_slice(&self.database);
@@ -448,11 +617,12 @@ impl Clear {
         if clear.array()? != *MAGIC {
             return Err("it does not begin as a record does");
         }
-        if clear.array()? != [VERSION] {
-            return Err("its version is not 1");
+        let [version, kind] = clear.array()?;
+        if !(1..=NEWEST_VERSION).contains(&version) {
+            return Err(LATER);
         }
-        let [kind] = clear.array()?;
         Ok(Self {
+            version,
             kind,
             fingerprint: Fingerprint::from_bytes(clear.array()?),
             database: clear.array()?,
@@ -517,6 +687,21 @@ fn read_ring(body: &mut Reader<'_>, record_key: &SecretKey, id: KeyId) -> Result
         });
     }
     KeyRing::from_keys(keys).ok_or("its backing keys are not numbered from 1 without gaps")
+}
+
+fn read_key_policy(body: &mut Reader<'_>) -> Result<Option<Arc<PolicyDocument>>, Why> {
+    match body.text()? {
+        text if text.is_empty() => Ok(None),
+        text => policy(PolicyKind::Key, &text).map(Arc::new).map(Some),
+    }
+}
+
+fn policy(kind: PolicyKind, text: &str) -> Result<PolicyDocument, Why> {
+    PolicyDocument::parse(kind, text).map_err(|_| "a policy in it is not understood")
+}
+
+fn principal(arn: &str) -> Result<Principal, Why> {
+    arn.parse().map_err(|_| "an ARN in it names no principal")
 }
 
 fn read_material(
@@ -603,13 +788,16 @@ fn milliseconds(time: SystemTime) -> u64 {
 const HEADER: &str = "database";
 const KEY_PREFIX: &str = "key-";
 const ALIAS_PREFIX: &str = "@";
+const GRANT_PREFIX: &str = "grant-";
+const IDENTITY_PREFIX: &str = "identity-";
 
 const MAGIC: &[u8; 4] = b"SGKR";
-const VERSION: u8 = 1;
+const NEWEST_VERSION: u8 = 2;
 const ID_LEN: usize = 16;
 const SALT_LEN: usize = 16;
 const CLEAR_LEN: usize = 46 + NONCE_LEN;
 
+const LATER: Why = "its version is not known";
 const CUT: Why = "it is cut";
 const CHANGED: Why = "it does not open";
 

@@ -4,6 +4,8 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::key::KeyId;
+use crate::policy::Explanation;
+use crate::principal::Principal;
 
 /// An error of the KMS, its storage or its state directory.
 #[derive(Debug, thiserror::Error)]
@@ -22,6 +24,73 @@ pub enum Error {
         what: &'static str,
         /// What was given.
         found: String,
+    },
+    /// The text names no principal.
+    #[error(
+        "`{0}` is no principal: write `arn:aws:iam::ACCOUNT:root`, `arn:aws:iam::ACCOUNT:user/NAME` or \
+         `arn:aws:iam::ACCOUNT:role/NAME`"
+    )]
+    InvalidPrincipal(String),
+    /// The text names no action.
+    #[error("`{0}` is no action of the KMS: write `kms:Decrypt`, for instance")]
+    InvalidAction(String),
+    /// A policy document is not well formed.
+    #[error("the policy is malformed at {at}: {why}")]
+    MalformedPolicy {
+        /// Where in the document: `Statement[0].Effect`.
+        at: String,
+        /// What is wrong there.
+        why: String,
+    },
+    /// With this policy its author could not change it again.
+    #[error(
+        "the new key policy would not allow {0} to change it again: allow it kms:PutKeyPolicy, or \
+         waive this check"
+    )]
+    PolicyLockOut(Principal),
+    /// A policy or a grant names somebody who is not here.
+    #[error(
+        "{0} is not a user or role of this account: `sealgate kms identity list` shows those that there are"
+    )]
+    IdentityNotFound(Principal),
+    /// The identity is there already.
+    #[error("{0} exists already")]
+    IdentityExists(Principal),
+    /// The identity cannot be removed: a later one of that name would inherit its rights.
+    #[error("{identity} is named by {by}: take it out of there first")]
+    IdentityInUse {
+        /// Who was to be removed.
+        identity: Principal,
+        /// A key's policy or a grant.
+        by: String,
+    },
+    /// What was to be done with an identity makes no sense.
+    #[error("{identity}: {why}")]
+    InvalidIdentityChange {
+        /// The identity.
+        identity: Principal,
+        /// What is wrong.
+        why: String,
+    },
+    /// The grant is not well formed.
+    #[error("this makes no grant: {0}")]
+    InvalidGrant(String),
+    /// No such grant here.
+    #[error("there is no grant `{0}` here")]
+    GrantNotFound(String),
+    /// The key has no room for another.
+    #[error("KMS key {0} has 50,000 grants already: retire or revoke those that nobody needs")]
+    TooManyGrants(KeyId),
+    /// The caller may not do that.
+    #[error("{0}; `sealgate kms explain` says more")]
+    AccessDenied(Box<Explanation>),
+    /// The caller may not do that, whatever policies say.
+    #[error("{principal} may not {what}: only the root of the account may")]
+    RootOnly {
+        /// Who asked.
+        principal: Principal,
+        /// For what.
+        what: &'static str,
     },
     /// The alias is malformed.
     #[error("`{0}` is no alias: write `alias/` and letters, digits, `/`, `_` or `-`")]

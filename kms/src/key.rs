@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::error::Error;
+use crate::principal::Principal;
 
 /// The stable id of a KMS key over all generations of its material.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -65,7 +66,7 @@ impl Identity {
     /// # Errors
     /// [`Error::InvalidIdentity`], which says what is allowed.
     pub fn new(account: &str, region: &str) -> Result<Self, Error> {
-        let account_ok = account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit());
+        let account_ok = is_account(account);
         let region_ok = (1..=32).contains(&region.len())
             && region
                 .bytes()
@@ -91,6 +92,16 @@ impl Identity {
     /// The ARN of a key: `arn:aws:kms:REGION:ACCOUNT:key/UUID`.
     pub fn key_arn(&self, id: KeyId) -> String {
         format!("{}key/{id}", self.arn_prefix())
+    }
+
+    /// The ARN of an alias: `arn:aws:kms:REGION:ACCOUNT:alias/NAME`.
+    pub fn alias_arn(&self, alias: &str) -> String {
+        format!("{}{alias}", self.arn_prefix())
+    }
+
+    /// The account's root: the administrator.
+    pub fn root(&self) -> Principal {
+        Principal::root(&self.account)
     }
 
     fn arn_prefix(&self) -> String {
@@ -122,6 +133,14 @@ pub enum KeyRef {
 }
 
 impl KeyRef {
+    /// The alias that it names the key by.
+    pub(crate) fn alias(&self) -> Option<&str> {
+        match self {
+            Self::Alias(alias) | Self::AliasArn { alias, .. } => Some(alias),
+            Self::Id(_) | Self::Arn { .. } => None,
+        }
+    }
+
     /// Whether an ARN, where this is one, is of `identity`.
     pub(crate) fn is_local(&self, identity: &Identity) -> bool {
         match self {
@@ -170,6 +189,11 @@ impl fmt::Display for KeyRef {
             Self::AliasArn { prefix, alias } => write!(f, "{prefix}{alias}"),
         }
     }
+}
+
+/// Whether `text` is an account: 12 digits.
+pub(crate) fn is_account(text: &str) -> bool {
+    text.len() == 12 && text.bytes().all(|b| b.is_ascii_digit())
 }
 
 /// Whether `text` is `alias/` and 1 to 250 of the characters that AWS allows.

@@ -5,8 +5,8 @@
 //! ```text
 //! root key            a file outside the state directory                     root_key
 //!   └─ database key   derived from it and the database's id                  database
-//!        └─ record    one per KMS key, alias and the header, each under      database
-//!           │         a key of its own, bound to its name
+//!        └─ record    one per KMS key, alias, grant, identity and the        database
+//!           │         header, each under a key of its own, bound to its name
 //!           └─ KMS key           a stable id over its generations            key, key_ring
 //!                └─ backing key  one generation of material
 //!                     └─ message     a data key, or up to 4,096 bytes,       message
@@ -16,6 +16,11 @@
 //! Every step is AES-256-GCM ([`aead`]) or HKDF-SHA256 ([`derive`](mod@derive)). A message names its KMS key and the
 //! generation of its backing key, so that a rotation changes no message; it opens only with the same
 //! [`EncryptionContext`].
+//!
+//! # Who may use a key
+//! Every call goes through [`Kms`], which asks who the [`Caller`] is. The product itself may all. For all
+//! others, the account's root included, the key's policy, the caller's own policies and grants decide
+//! ([`policy`], [`grant`], [`identity`]); [`Kms::explain`] says how.
 //!
 //! # What is on disk
 //! In the state directory ([`state`]): a manifest without secrets, and the key database, which opens with
@@ -29,22 +34,27 @@
 //! searches the process's memory for what was forgotten ([`hygiene`]).
 //!
 //! # What it refuses
-//! Outside callers never use a context of the product's own, so that nobody opens a certificate's data
-//! key through it. Whatever was changed, cut, moved or mixed is an error that names it. Who can read the
+//! Outside callers do what a policy or a grant allows them and nothing else, and never use a context of
+//! the product's own, so that nobody opens a certificate's data key through it. Whatever was changed, cut, moved or mixed is an error that names it. Who can read the
 //! root key and the state directory *is* this KMS: it protects neither against root on this machine, nor
 //! against the return of an older backup of the whole directory.
 
 pub mod aead;
+pub mod caller;
 pub mod context;
 pub mod data_key;
 mod database;
 pub mod derive;
 pub mod environment;
 pub mod error;
+pub mod grant;
 pub mod hygiene;
+pub mod identity;
 pub mod key;
 mod key_ring;
 pub mod message;
+pub mod policy;
+pub mod principal;
 pub mod root_key;
 pub mod secret;
 pub mod service;
@@ -54,13 +64,18 @@ pub mod storage;
 #[cfg(test)]
 mod test_util;
 
+pub use caller::{Caller, Outside, Source};
 pub use context::EncryptionContext;
 pub use data_key::{DataKey, WrappedKey};
 pub use database::Damaged;
 pub use environment::{Clock, Environment, Random};
 pub use error::Error;
+pub use grant::{Grant, GrantConstraints, GrantId, GrantToken, NewGrant};
+pub use identity::IdentityMetadata;
 pub use key::{Identity, KeyId, KeyMetadata, KeyRef, KeyTier};
+pub use policy::{Action, Explanation, Reason};
+pub use principal::{Principal, PrincipalKind};
 pub use root_key::{RootKey, RootKeySource};
 pub use secret::SecretKey;
-pub use service::{Caller, Kms, NewKey};
+pub use service::{Kms, NewKey, NewPolicy, Question};
 pub use state::{DirectoryLock, InitOptions, StateDirectory};

@@ -1,7 +1,15 @@
 //! The one door to the keys: every caller, local or remote, goes through [`Kms`].
 //!
 //! Each operation goes the same way: find the key, authorise the caller, act. (The audit log will
-//! stand at the end of that way, and policies in the middle.)
+//! stand at the end of that way.)
+
+mod access;
+mod authorise;
+mod grants;
+mod identities;
+mod policies;
+
+pub use policies::{NewPolicy, Question};
 
 use std::cmp::Ordering;
 use std::collections::{BTreeSet, HashMap};
@@ -11,19 +19,21 @@ use std::time::SystemTime;
 use parking_lot::{Mutex, RwLock};
 use zeroize::Zeroizing;
 
+pub use crate::caller::Caller;
 use crate::context::EncryptionContext;
 use crate::data_key::{DataKey, WrappedKey};
-use crate::database::{
-    self, Contents, Damaged, Database, StoredAlias, StoredKey, alias_record, key_record,
-};
+use crate::database::{self, Damaged, Database, StoredAlias, StoredKey, alias_record, key_record};
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::key::{Identity, KeyId, KeyMetadata, KeyRef, KeyTier, is_alias};
 use crate::key_ring::KeyRing;
 use crate::message::{self, Header};
+use crate::policy::{Action, PolicyDocument};
 use crate::root_key::RootKey;
 use crate::secret::SecretKey;
 use crate::storage::Storage;
+use access::Access;
+use authorise::{On, Wanted};
 
 /// A key management service over one key database.
 ///
@@ -32,22 +42,14 @@ use crate::storage::Storage;
 pub struct Kms {
     identity: Identity,
     environment: Environment,
+    /// Taken before `access` where both are.
     keys: RwLock<Keys>,
+    access: RwLock<Access>,
+    default_policy: PolicyDocument,
+    managed_policy: PolicyDocument,
     /// The only writer; held over a change from its check to its publication.
     database: Mutex<Database>,
     damaged: Vec<Damaged>,
-}
-
-/// Who asks.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Caller {
-    /// The product itself, for its own purposes: what it does with certificates' keys.
-    Internal,
-    /// Anybody else, the administrator included: the command line, the socket, the API.
-    Outside {
-        /// Who that is, for policies and the audit log: `uid 1000`.
-        principal: String,
-    },
 }
 
 /// What a key to be created is like.
@@ -57,6 +59,8 @@ pub struct NewKey {
     pub description: String,
     /// `alias/NAME`, which nothing has yet.
     pub alias: Option<String>,
+    /// Its policy; none: the default one, by which the account decides.
+    pub policy: Option<NewPolicy>,
 }
 
 impl Kms {
@@ -114,26 +118,30 @@ impl Kms {
     ///
     /// # Errors
     /// [`Error::InvalidAlias`], [`Error::ReservedAlias`], [`Error::AliasExists`],
-    /// [`Error::DescriptionTooLong`]; or what the storage says, and then the next
+    /// [`Error::DescriptionTooLong`]; for its policy as of [`put_key_policy`](Self::put_key_policy);
+    /// [`Error::AccessDenied`]; or what the storage says, and then the next
     /// [`open`](Self::open) finds the key whole or not at all.
     pub fn create_key(&self, caller: &Caller, new: NewKey) -> Result<KeyMetadata, Error> {
-        self.authorise(
-            caller,
-            Operation::CreateKey {
-                alias: new.alias.as_deref(),
-            },
-        )?;
-        self.add_key(KeyTier::Customer, new)
+        self.authorise(caller, Wanted::of_account(Action::CreateKey))?;
+        if let Some(alias) = &new.alias {
+            self.authorise(caller, Wanted::on(Action::CreateAlias, On::Alias(alias)))?;
+        }
+        self.add_key(caller, KeyTier::Customer, new)
     }
 
     /// Adds a backing key to a customer key: it encrypts from now on, and all older ones still decrypt.
     ///
     /// # Errors
-    /// [`Error::ManagedKey`]; [`Error::KeyNotFound`]; or what the storage says.
+    /// [`Error::ManagedKey`]; [`Error::KeyNotFound`]; [`Error::AccessDenied`]; or what the storage
+    /// says.
     pub fn rotate_key(&self, caller: &Caller, key: &KeyRef) -> Result<KeyMetadata, Error> {
         let database = self.database.lock();
-        let key = self.find(key)?;
-        self.authorise(caller, Operation::RotateKey { key: &key })?;
+        let named = key;
+        let key = self.find(named)?;
+        self.authorise(
+            caller,
+            Wanted::of_key(Action::RotateKeyOnDemand, &key, named),
+        )?;
         let ring = key.ring.rotated(&self.environment, self.now());
         let key = StoredKey {
             ring,
@@ -148,15 +156,14 @@ impl Kms {
     /// A fresh data key, in plain and wrapped under `key`.
     ///
     /// # Errors
-    /// [`Error::ReservedContext`]; [`Error::KeyNotFound`].
+    /// [`Error::ReservedContext`]; [`Error::KeyNotFound`]; [`Error::AccessDenied`].
     pub fn generate_data_key(
         &self,
         caller: &Caller,
         key: &KeyRef,
         context: &EncryptionContext,
     ) -> Result<(DataKey, WrappedKey), Error> {
-        let key = self.find(key)?;
-        self.authorise(caller, Operation::Use { key: &key, context })?;
+        let key = self.usable(caller, Action::GenerateDataKey, key, context)?;
         let data_key = SecretKey::generate(&*self.environment.random);
         let wrapped = self.seal(&key, context, data_key.expose());
         Ok((DataKey::new(data_key), WrappedKey::from_bytes(wrapped)))
@@ -166,7 +173,7 @@ impl Kms {
     ///
     /// # Errors
     /// [`Error::MalformedCiphertext`], [`Error::ReservedContext`], [`Error::KeyNotFound`],
-    /// [`Error::BackingKeyNotFound`], [`Error::InvalidCiphertext`].
+    /// [`Error::BackingKeyNotFound`], [`Error::InvalidCiphertext`], [`Error::AccessDenied`].
     pub fn open_data_key(
         &self,
         caller: &Caller,
@@ -174,7 +181,7 @@ impl Kms {
         context: &EncryptionContext,
     ) -> Result<DataKey, Error> {
         let blob = wrapped.as_bytes();
-        let opener = self.opener(caller, blob, context)?;
+        let opener = self.opener(caller, Action::Decrypt, blob, context)?;
         if message::plaintext_len(blob) != SecretKey::LEN {
             return Err(Error::MalformedCiphertext);
         }
@@ -184,7 +191,8 @@ impl Kms {
     /// Encrypts a small plaintext, at most 4,096 bytes.
     ///
     /// # Errors
-    /// [`Error::PlaintextTooLong`], [`Error::ReservedContext`], [`Error::KeyNotFound`].
+    /// [`Error::PlaintextTooLong`], [`Error::ReservedContext`], [`Error::KeyNotFound`],
+    /// [`Error::AccessDenied`].
     pub fn encrypt(
         &self,
         caller: &Caller,
@@ -192,8 +200,18 @@ impl Kms {
         context: &EncryptionContext,
         plaintext: &[u8],
     ) -> Result<Vec<u8>, Error> {
-        let key = self.find(key)?;
-        self.authorise(caller, Operation::Use { key: &key, context })?;
+        self.encrypt_as(caller, Action::Encrypt, key, context, plaintext)
+    }
+
+    fn encrypt_as(
+        &self,
+        caller: &Caller,
+        action: Action,
+        key: &KeyRef,
+        context: &EncryptionContext,
+        plaintext: &[u8],
+    ) -> Result<Vec<u8>, Error> {
+        let key = self.usable(caller, action, key, context)?;
         if plaintext.len() > Self::MAX_PLAINTEXT {
             return Err(Error::PlaintextTooLong(plaintext.len()));
         }
@@ -210,7 +228,17 @@ impl Kms {
         blob: &[u8],
         context: &EncryptionContext,
     ) -> Result<Zeroizing<Vec<u8>>, Error> {
-        let opener = self.opener(caller, blob, context)?;
+        self.decrypt_as(caller, Action::Decrypt, blob, context)
+    }
+
+    fn decrypt_as(
+        &self,
+        caller: &Caller,
+        action: Action,
+        blob: &[u8],
+        context: &EncryptionContext,
+    ) -> Result<Zeroizing<Vec<u8>>, Error> {
+        let opener = self.opener(caller, action, blob, context)?;
         let len = message::plaintext_len(blob);
         if len > Self::MAX_PLAINTEXT {
             return Err(Error::MalformedCiphertext);
@@ -232,20 +260,21 @@ impl Kms {
         to: &KeyRef,
         to_context: &EncryptionContext,
     ) -> Result<Vec<u8>, Error> {
-        let plaintext = self.decrypt(caller, blob, from_context)?;
-        self.encrypt(caller, to, to_context, &plaintext)
+        let plaintext = self.decrypt_as(caller, Action::ReEncryptFrom, blob, from_context)?;
+        self.encrypt_as(caller, Action::ReEncryptTo, to, to_context, &plaintext)
     }
 
     /// All keys that `caller` may see, oldest first.
     pub fn list_keys(&self, caller: &Caller) -> Vec<KeyMetadata> {
+        // Not under the lock: to authorise takes it too.
+        let mut visible: Vec<_> = self.keys.read().by_id.values().cloned().collect();
+        visible.retain(|key| {
+            let wanted = Wanted::on(Action::DescribeKey, On::Key(key, None));
+            self.authorise(caller, wanted).is_ok()
+        });
         let keys = self.keys.read();
-        let visible = |key: &&Arc<StoredKey>| {
-            let operation = Operation::Describe { key };
-            self.authorise(caller, operation).is_ok()
-        };
-        let mut listed: Vec<_> = (keys.by_id.values().filter(visible))
-            .map(|key| self.metadata(&keys, key))
-            .collect();
+        let listed = visible.iter().map(|key| self.metadata(&keys, key));
+        let mut listed: Vec<_> = listed.collect();
         listed.sort_by(oldest_first);
         listed
     }
@@ -253,10 +282,11 @@ impl Kms {
     /// What is known of a key.
     ///
     /// # Errors
-    /// [`Error::KeyNotFound`]; [`Error::DamagedRecord`].
+    /// [`Error::KeyNotFound`]; [`Error::DamagedRecord`]; [`Error::AccessDenied`].
     pub fn describe_key(&self, caller: &Caller, key: &KeyRef) -> Result<KeyMetadata, Error> {
-        let key = self.find(key)?;
-        self.authorise(caller, Operation::Describe { key: &key })?;
+        let named = key;
+        let key = self.find(named)?;
+        self.authorise(caller, Wanted::of_key(Action::DescribeKey, &key, named))?;
         Ok(self.metadata(&self.keys.read(), &key))
     }
 
@@ -278,81 +308,6 @@ impl Kms {
         &self.identity
     }
 }
-
-// === authorise ===
-
-/// What a caller wants, and all that a decision on it may depend on.
-enum Operation<'a> {
-    CreateKey {
-        alias: Option<&'a str>,
-    },
-    RotateKey {
-        key: &'a StoredKey,
-    },
-    /// Encrypt, decrypt, generate a data key.
-    Use {
-        key: &'a StoredKey,
-        context: &'a EncryptionContext,
-    },
-    Describe {
-        key: &'a StoredKey,
-    },
-}
-
-impl Kms {
-    /// Whether `caller` may do this: the one place that decides.
-    fn authorise(&self, caller: &Caller, operation: Operation<'_>) -> Result<(), Error> {
-        let Caller::Outside { .. } = caller else {
-            return Ok(());
-        };
-        match operation {
-            Operation::CreateKey { alias } => refuse_reserved_alias(alias),
-            Operation::Describe { key } => refuse_owned(key),
-            Operation::RotateKey { key } => {
-                refuse_owned(key)?;
-                refuse_managed(key)
-            }
-            Operation::Use { key, context } => {
-                refuse_owned(key)?;
-                refuse_reserved_context(context)
-            }
-        }
-    }
-}
-
-fn refuse_reserved_alias(alias: Option<&str>) -> Result<(), Error> {
-    match alias {
-        Some(alias) if alias.starts_with(RESERVED_ALIAS) => {
-            Err(Error::ReservedAlias(alias.to_owned()))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Owned keys are invisible.
-fn refuse_owned(key: &StoredKey) -> Result<(), Error> {
-    match key.tier {
-        KeyTier::Owned => Err(Error::KeyNotFound(key.id.to_string())),
-        KeyTier::Managed | KeyTier::Customer => Ok(()),
-    }
-}
-
-fn refuse_managed(key: &StoredKey) -> Result<(), Error> {
-    match key.tier {
-        KeyTier::Managed => Err(Error::ManagedKey(key.id)),
-        KeyTier::Owned | KeyTier::Customer => Ok(()),
-    }
-}
-
-/// Nobody obtains a certificate's key by asking the KMS to open its data key.
-fn refuse_reserved_context(context: &EncryptionContext) -> Result<(), Error> {
-    match context.reserved_key() {
-        Some(key) => Err(Error::ReservedContext(key.to_owned())),
-        None => Ok(()),
-    }
-}
-
-const RESERVED_ALIAS: &str = "alias/sealgate/";
 
 // === act ===
 
@@ -377,13 +332,16 @@ impl Opener {
 impl Kms {
     fn on(database: Database, identity: Identity, environment: Environment) -> Result<Self, Error> {
         let contents = database.load()?;
-        let damaged = contents.damaged.clone();
+        let root = identity.root();
         Ok(Self {
             identity,
             environment,
-            keys: RwLock::new(Keys::new(contents)),
+            keys: RwLock::new(Keys::new(contents.keys, contents.aliases)),
+            access: RwLock::new(Access::new(contents.identities, contents.grants)),
+            default_policy: PolicyDocument::default_of(&root),
+            managed_policy: PolicyDocument::managed_by(&root),
             database: Mutex::new(database),
-            damaged,
+            damaged: contents.damaged,
         })
     }
 
@@ -395,8 +353,9 @@ impl Kms {
                 let new = NewKey {
                     description: "Wraps the data keys of the certificate store".to_owned(),
                     alias: Some(alias.to_string()),
+                    policy: None,
                 };
-                self.add_key(KeyTier::Managed, new)?;
+                self.add_key(&Caller::Internal, KeyTier::Managed, new)?;
             }
             Err(error) => return Err(error),
         }
@@ -405,19 +364,23 @@ impl Kms {
 
     /// Writes the alias first: without its key it counts for nothing, so that key and alias come
     /// into being together, with the key's record.
-    fn add_key(&self, tier: KeyTier, new: NewKey) -> Result<KeyMetadata, Error> {
+    fn add_key(&self, caller: &Caller, tier: KeyTier, new: NewKey) -> Result<KeyMetadata, Error> {
         if new.description.len() > MAX_DESCRIPTION {
             return Err(Error::DescriptionTooLong(new.description.len()));
         }
         let database = self.database.lock();
         let created = self.now();
-        let key = StoredKey {
+        let mut key = StoredKey {
             id: KeyId::from_random(self.environment.random_bytes()),
             tier,
             created,
             description: new.description,
             ring: KeyRing::generate(&self.environment, created),
+            policy: None,
         };
+        if let Some(policy) = &new.policy {
+            key.policy = Some(self.accepted(caller, &key, policy)?);
+        }
         if let Some(alias) = &new.alias {
             self.put_alias(&database, alias, &key)?;
         }
@@ -449,16 +412,30 @@ impl Kms {
         }
     }
 
-    /// The backing key for `blob`, if `caller` may use it.
+    /// The key, if `caller` may use it so.
+    fn usable(
+        &self,
+        caller: &Caller,
+        action: Action,
+        key: &KeyRef,
+        context: &EncryptionContext,
+    ) -> Result<Arc<StoredKey>, Error> {
+        let found = self.find(key)?;
+        let wanted = Wanted::of_key(action, &found, key).with_context(context);
+        self.authorise(caller, wanted)?;
+        Ok(found)
+    }
+
+    /// The backing key for `blob`, if `caller` may use it so.
     fn opener(
         &self,
         caller: &Caller,
+        action: Action,
         blob: &[u8],
         context: &EncryptionContext,
     ) -> Result<Opener, Error> {
         let header = message::header(blob).ok_or(Error::MalformedCiphertext)?;
-        let key = self.find(&KeyRef::Id(header.key_id))?;
-        self.authorise(caller, Operation::Use { key: &key, context })?;
+        let key = self.usable(caller, action, &KeyRef::Id(header.key_id), context)?;
         let not_found = || Error::BackingKeyNotFound {
             key: header.key_id,
             number: header.backing_key,
@@ -536,12 +513,12 @@ struct Keys {
 }
 
 impl Keys {
-    fn new(contents: Contents) -> Self {
+    fn new(stored: Vec<StoredKey>, aliases: Vec<StoredAlias>) -> Self {
         let mut keys = Self::default();
-        for key in contents.keys {
+        for key in stored {
             keys.add(key);
         }
-        for alias in contents.aliases {
+        for alias in aliases {
             keys.point(alias.alias, alias.key);
         }
         keys
@@ -560,5 +537,7 @@ impl Keys {
     }
 }
 
+#[cfg(test)]
+mod access_tests;
 #[cfg(test)]
 mod tests;

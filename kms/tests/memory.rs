@@ -87,6 +87,7 @@ fn live(
     let new = NewKey {
         description: "a customer's".to_owned(),
         alias: Some("alias/shop".to_owned()),
+        policy: None,
     };
     kms.create_key(&Caller::Internal, new)?;
     kms.rotate_key(&Caller::Internal, &shop())?;

@@ -3,12 +3,19 @@ use std::collections::BTreeMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::grant::{GrantConstraints, NewGrant};
+use crate::policy::Action;
 use crate::storage::MemoryStorage;
 use crate::test_util::{identity, repeatable, root_key};
 
 const ID: &str = "1234abcd-12ab-34cd-56ef-1234567890ab";
 
-/// A database of one key, rotated once, and one alias; the same at every call.
+const POLICY: &str =
+    r#"{"Statement":{"Effect":"Allow","Principal":"*","Action":"*","Resource":"*"}}"#;
+const OWN_POLICY: &str = r#"{"Statement":{"Effect":"Deny","Action":"kms:*","Resource":"*"}}"#;
+
+/// A database of one key with a policy, rotated once, one alias, one grant and one identity; the
+/// same at every call.
 fn written(environment: &Environment) -> Arc<MemoryStorage> {
     let storage = Arc::new(MemoryStorage::new());
     let database =
@@ -20,6 +27,7 @@ fn written(environment: &Environment) -> Arc<MemoryStorage> {
         created: now,
         description: "für den Laden".to_owned(),
         ring: KeyRing::generate(environment, now).rotated(environment, now),
+        policy: Some(Arc::new(policy(PolicyKind::Key, POLICY).unwrap())),
     };
     let alias = StoredAlias {
         alias: "alias/team/shop".to_owned(),
@@ -28,7 +36,36 @@ fn written(environment: &Environment) -> Arc<MemoryStorage> {
     };
     database.put_key(&key, environment).unwrap();
     database.put_alias(&alias, environment).unwrap();
+    database.put_grant(&grant(now), environment).unwrap();
+    database.put_identity(&alice(now), environment).unwrap();
     storage
+}
+
+fn grant(created: SystemTime) -> Grant {
+    let context = [("dept".to_owned(), "HR".to_owned())].into_iter().collect();
+    Grant {
+        id: GrantId::from_random([7; 32]),
+        key: ID.parse().unwrap(),
+        created,
+        issuer: Some(identity().root()),
+        terms: NewGrant {
+            grantee: alice(created).principal,
+            retiring: None,
+            operations: [Action::Decrypt, Action::DescribeKey].into(),
+            constraints: GrantConstraints {
+                encryption_context_equals: Some(context),
+                encryption_context_subset: None,
+            },
+            name: Some("shop".to_owned()),
+        },
+    }
+}
+
+fn alice(created: SystemTime) -> StoredIdentity {
+    let principal = "arn:aws:iam::000000000000:user/alice".parse().unwrap();
+    let mut alice = StoredIdentity::new(principal, created).unwrap();
+    alice.uids = [1000, 1001].into();
+    alice.with_policy("mine", OWN_POLICY).unwrap()
 }
 
 fn open(storage: &Arc<MemoryStorage>) -> Result<Database, Error> {
@@ -82,25 +119,81 @@ fn what_was_written_is_read() {
         (alias.alias.as_str(), alias.key),
         ("alias/team/shop", key.id)
     );
+    let policy = key.policy.as_deref().map(PolicyDocument::text);
+    assert_eq!(policy, Some(POLICY));
+    assert_eq!(contents.grants, [grant(key.created)]);
+    assert_eq!(contents.identities, [alice(key.created)]);
+}
+
+#[test]
+fn what_was_deleted_is_gone() {
+    let storage = written(&repeatable());
+    let database = open(&storage).unwrap();
+    let contents = database.load().unwrap();
+    let (grant, identity) = (&contents.grants[0], &contents.identities[0]);
+    database.delete_grant(grant.key, &grant.id).unwrap();
+    database.delete_identity(&identity.principal).unwrap();
+    let contents = database.load().unwrap();
+    assert_eq!((contents.grants.len(), contents.identities.len()), (0, 0));
+    assert_eq!(contents.damaged, []);
 }
 
 /// The records of a database of version 1 as they were first written, under a root key of 32 bytes 01:
 /// they must open for ever, and to the same backing keys.
 #[test]
 fn version_1_stays_readable() {
-    let vector = include_str!("../../vectors/database-1.txt");
+    let storage = Arc::new(MemoryStorage::new());
+    for line in include_str!("../../vectors/database-1.txt").lines() {
+        let (name, digits) = line.split_once(' ').unwrap();
+        put(&storage, name, &unhex(digits));
+    }
+    let contents = open(&storage).unwrap().load().unwrap();
+    assert_eq!(contents.damaged, []);
+    assert_eq!(contents.aliases.len(), 1);
+    let key = &contents.keys[0];
+    assert!(key.policy.is_none(), "it has the default policy");
+    assert_eq!(
+        material(key),
+        include_str!("../../vectors/database-1-keys.txt")
+    );
+}
+
+/// The same of version 2, in which keys have policies.
+#[test]
+fn version_2_stays_readable() {
     let now: String = records(&written(&repeatable()))
         .iter()
         .map(|(name, bytes)| format!("{name} {}\n", hex(bytes)))
         .collect();
-    assert_eq!(now, vector);
+    assert_eq!(now, include_str!("../../vectors/database-2.txt"));
     let contents = open(&written(&repeatable())).unwrap().load().unwrap();
-    let ring = &contents.keys[0].ring;
-    let material: String = ring
-        .iter()
-        .map(|key| hex(key.key.expose()) + "\n")
-        .collect();
+    let material = material(&contents.keys[0]);
     assert_eq!(material, include_str!("../../vectors/database-1-keys.txt"));
+}
+
+#[test]
+fn a_later_version_is_refused_by_name() {
+    for (name, bytes) in records(&written(&repeatable())) {
+        let storage = written(&repeatable());
+        put(&storage, &name, &[&bytes[..4], &[3], &bytes[5..]].concat());
+        let why = match open(&storage) {
+            Ok(database) => database.load().unwrap().damaged[0].why,
+            Err(Error::DamagedRecord { why, .. }) => why,
+            Err(error) => panic!("{error}"),
+        };
+        assert_eq!(why, LATER, "{name}");
+    }
+}
+
+fn material(key: &StoredKey) -> String {
+    let keys = key.ring.iter();
+    keys.map(|key| hex(key.key.expose()) + "\n").collect()
+}
+
+fn unhex(digits: &str) -> Vec<u8> {
+    let pairs = digits.as_bytes().chunks(2);
+    let byte = |pair| u8::from_str_radix(str::from_utf8(pair).unwrap(), 16).unwrap();
+    pairs.map(byte).collect()
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -129,7 +222,17 @@ fn a_moved_record_is_refused_by_name() {
     let storage = written(&repeatable());
     let names: Vec<_> = records(&storage).into_keys().collect();
     let other_key = format!("key-{}", ID.replace('1', "2"));
-    let elsewhere = ["@other", &other_key, "notes.txt", "@a@b", "key-1"];
+    let other_grant = grant_record(ID.parse().unwrap(), &GrantId::from_random([8; 32]));
+    let elsewhere = [
+        "@other",
+        &other_key,
+        "notes.txt",
+        "@a@b",
+        "key-1",
+        &other_grant,
+        "grant-1",
+        "identity-1",
+    ];
     for (from, bytes) in records(&storage) {
         for to in names.iter().map(String::as_str).chain(elsewhere) {
             if from != to {
@@ -145,14 +248,15 @@ fn a_moved_record_is_refused_by_name() {
 fn records_of_two_databases_do_not_mix() {
     let storage = written(&repeatable());
     let other = records(&written(&Environment::system()));
-    for name in [format!("key-{ID}"), "@team+shop".to_owned()] {
-        put(&storage, &name, &other[&name]);
+    let names: Vec<_> = other.keys().filter(|name| *name != HEADER).collect();
+    for name in &names {
+        put(&storage, name, &other[*name]);
     }
-    assert_eq!(refused(&storage).len(), 2);
+    assert_eq!(refused(&storage).len(), names.len());
     // With the other's header it is the other's database, and all that is left of this one is foreign.
     let storage = written(&repeatable());
     put(&storage, HEADER, &other[HEADER]);
-    assert_eq!(refused(&storage).len(), 2);
+    assert_eq!(refused(&storage).len(), names.len());
 }
 
 #[test]
@@ -217,6 +321,8 @@ proptest! {
         prop_assert!(sealer.open_header(&bytes).is_err());
         prop_assert!(sealer.open_key(id, &bytes).is_err());
         prop_assert!(sealer.open_alias("alias/a".to_owned(), &bytes).is_err());
+        prop_assert!(sealer.open_grant(id, GrantId::from_random([7; 32]), &bytes).is_err());
+        prop_assert!(sealer.open_identity("identity-1", &bytes).is_err());
     }
 
     /// The parsers behind the seal, which only a faulty writer could feed.
@@ -228,6 +334,10 @@ proptest! {
         };
         let _ = sealer.open_header(&seal(Kind::Database, HEADER));
         let _ = sealer.open_key(id, &seal(Kind::Key, &key_record(id))).map(drop);
+        let grant = GrantId::from_random([7; 32]);
+        let record = seal(Kind::Grant, &grant_record(id, &grant));
+        let _ = sealer.open_grant(id, grant, &record);
+        let _ = sealer.open_identity("identity-1", &seal(Kind::Identity, "identity-1"));
         let alias = sealer.open_alias("alias/a".to_owned(), &seal(Kind::Alias, "@a"));
         prop_assert_eq!(alias.is_ok(), body.len() == 24);
     }

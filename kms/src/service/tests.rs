@@ -9,9 +9,7 @@ use crate::test_util::{identity, root_key};
 const INSIDE: Caller = Caller::Internal;
 
 fn outside() -> Caller {
-    Caller::Outside {
-        principal: "uid 1000".to_owned(),
-    }
+    Caller::local(identity().root(), 1000)
 }
 
 fn kms_on(storage: Arc<dyn Storage>) -> Kms {
@@ -30,6 +28,7 @@ fn named(alias: &str) -> NewKey {
     NewKey {
         description: String::new(),
         alias: Some(alias.to_owned()),
+        policy: None,
     }
 }
 
@@ -79,10 +78,12 @@ fn only_the_same_context_opens() {
 #[test]
 fn direct_encryption_takes_4096_bytes() {
     let kms = kms();
+    kms.create_key(&outside(), named("alias/shop")).unwrap();
+    let shop = reference("alias/shop");
     for len in [0, 1, 4096] {
         let plaintext = vec![7; len];
         let blob = kms
-            .encrypt(&outside(), &certstore(), &context(), &plaintext)
+            .encrypt(&outside(), &shop, &context(), &plaintext)
             .unwrap();
         let opened = kms.decrypt(&outside(), &blob, &context()).unwrap();
         assert_eq!(*opened, plaintext);
@@ -145,13 +146,17 @@ fn an_unknown_key_or_generation_is_named() {
 #[test]
 fn outside_callers_never_use_reserved_contexts() {
     let kms = kms();
-    let (_, wrapped) = kms
-        .generate_data_key(&INSIDE, &certstore(), &reserved())
-        .unwrap();
-    let blob = kms
-        .encrypt(&INSIDE, &certstore(), &context(), b"secret")
-        .unwrap();
-    let (wrapped, key) = (wrapped.as_bytes(), certstore());
+    kms.create_key(&outside(), named("alias/shop")).unwrap();
+    for key in [certstore(), reference("alias/shop")] {
+        reserved_contexts_are_refused(&kms, &key);
+    }
+}
+
+fn reserved_contexts_are_refused(kms: &Kms, key: &KeyRef) {
+    let (_, wrapped) = kms.generate_data_key(&INSIDE, key, &reserved()).unwrap();
+    let shop = reference("alias/shop");
+    let blob = kms.encrypt(&INSIDE, &shop, &context(), b"secret").unwrap();
+    let wrapped = wrapped.as_bytes();
     let more = reserved().with("other", "1");
     let refused = |result: Result<(), Error>| {
         assert!(matches!(result, Err(Error::ReservedContext(key)) if key == "sealgate:store"));
@@ -161,12 +166,12 @@ fn outside_callers_never_use_reserved_contexts() {
         let parsed = WrappedKey::from_bytes(wrapped.to_vec());
         refused(kms.open_data_key(&caller, &parsed, &reserved).map(drop));
         refused(kms.decrypt(&caller, wrapped, &reserved).map(drop));
-        refused(kms.encrypt(&caller, &key, &reserved, b"").map(drop));
-        refused(kms.generate_data_key(&caller, &key, &reserved).map(drop));
+        refused(kms.encrypt(&caller, key, &reserved, b"").map(drop));
+        refused(kms.generate_data_key(&caller, key, &reserved).map(drop));
         let plain = context();
-        let from = kms.re_encrypt(&caller, wrapped, &reserved, &key, &plain);
+        let from = kms.re_encrypt(&caller, wrapped, &reserved, key, &plain);
         refused(from.map(drop));
-        let to = kms.re_encrypt(&caller, &blob, &plain, &key, &reserved);
+        let to = kms.re_encrypt(&caller, &blob, &plain, key, &reserved);
         refused(to.map(drop));
     }
 }
@@ -175,9 +180,9 @@ fn outside_callers_never_use_reserved_contexts() {
 fn re_encryption_changes_key_and_context() {
     let kms = kms();
     let shop = kms.create_key(&outside(), named("alias/shop")).unwrap();
-    let blob = kms
-        .encrypt(&INSIDE, &certstore(), &context(), b"secret")
-        .unwrap();
+    kms.create_key(&outside(), named("alias/old")).unwrap();
+    let old = reference("alias/old");
+    let blob = kms.encrypt(&INSIDE, &old, &context(), b"secret").unwrap();
     let moved = context().with("moved", "yes");
     let again = kms
         .re_encrypt(&outside(), &blob, &context(), &KeyRef::Id(shop.id), &moved)
@@ -229,7 +234,7 @@ fn an_alias_is_given_once_and_not_of_the_products_own() {
     assert!(matches!(invalid, Err(Error::InvalidAlias(_))));
     let long = NewKey {
         description: "x".repeat(8193),
-        alias: None,
+        ..NewKey::default()
     };
     let long = kms.create_key(&outside(), long);
     assert!(matches!(long, Err(Error::DescriptionTooLong(8193))));
@@ -265,7 +270,7 @@ fn outside_callers_do_not_rotate_a_managed_key() {
 fn an_owned_key_is_invisible_outside() {
     let kms = kms();
     let new = named("alias/sealgate/tickets");
-    let owned = kms.add_key(KeyTier::Owned, new).unwrap().id;
+    let owned = kms.add_key(&INSIDE, KeyTier::Owned, new).unwrap().id;
     let key = KeyRef::Id(owned);
     let unseen = kms.describe_key(&outside(), &key).map(drop);
     assert!(matches!(unseen, Err(Error::KeyNotFound(_))));

@@ -192,24 +192,25 @@ impl Custody {
     }
 
     fn keys(&self) -> Response {
-        let keys = self.kms.list_keys(&administrator());
+        let keys = self.kms.list_keys(&self.administrator());
         Response::Keys(keys.iter().map(key).collect())
     }
 
     fn describe(&self, name: &str) -> Result<Response, Refusal> {
         let name: KeyRef = name.parse().map_err(Refusal::usage)?;
-        let found = self.kms.describe_key(&administrator(), &name);
+        let found = self.kms.describe_key(&self.administrator(), &name);
         Ok(Response::Keys(vec![key(&found.map_err(Refusal::failed)?)]))
     }
 
     fn entry(&self, summary: &EntrySummary) -> super::protocol::Entry {
         entry(summary, self.directory.identity())
     }
-}
 
-/// Whoever may use the admin socket or read the root key.
-fn administrator() -> Caller {
-    Caller::Outside {
-        principal: format!("uid {}", rustix::process::geteuid().as_raw()),
+    /// Whoever may use the admin socket or read the root key is the account's root.
+    fn administrator(&self) -> Caller {
+        Caller::local(
+            self.kms.identity().root(),
+            rustix::process::geteuid().as_raw(),
+        )
     }
 }
