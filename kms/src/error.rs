@@ -50,7 +50,7 @@ pub enum Error {
     PolicyLockOut(Principal),
     /// A policy or a grant names somebody who is not here.
     #[error(
-        "{0} is not a user or role of this account: `sealgate kms identity list` shows those that there are"
+        "{0} is no user or role that this KMS knows: `sealgate kms identity list` shows those that there are"
     )]
     IdentityNotFound(Principal),
     /// The identity is there already.

@@ -114,7 +114,8 @@ impl Kms {
         Self::open(storage, root, identity, environment)?.with_managed_key()
     }
 
-    /// Creates a customer key, and its alias with it.
+    /// Creates a customer key, and its alias with it. That takes `kms:CreateKey`, and
+    /// `kms:CreateAlias` on the alias; the key itself is then under its policy, its creator too.
     ///
     /// # Errors
     /// [`Error::InvalidAlias`], [`Error::ReservedAlias`], [`Error::AliasExists`],

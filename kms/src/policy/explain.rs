@@ -61,6 +61,8 @@ pub enum Reason {
     NothingAllows,
     /// Denied: the encryption context has a key that only the product itself uses.
     ReservedContext(String),
+    /// Denied: a grant is given back by the principals that it names for that, and by the account's root.
+    NamedByGrantOnly,
     /// Denied: the key is the product's own, which nobody else changes.
     ManagedKey,
 }
@@ -216,6 +218,9 @@ impl fmt::Display for Reason {
                     f,
                     "only the balancer itself may use the encryption-context key `{key}`"
                 )
+            }
+            Self::NamedByGrantOnly => {
+                f.write_str("only the account's root may, and whom the grant names for it")
             }
             Self::ManagedKey => {
                 f.write_str("the key is managed: the product itself rotates and changes it")

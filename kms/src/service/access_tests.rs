@@ -409,6 +409,29 @@ fn explain_says_what_the_call_would_say() {
     ));
 }
 
+#[test]
+fn explain_leaves_retiring_to_the_grant() {
+    let kms = kms();
+    let (key, none) = (shop(), EncryptionContext::new());
+    let ask = |who: &Caller| {
+        let Caller::Outside(caller) = who.clone() else {
+            unreachable!()
+        };
+        let question = Question {
+            caller,
+            action: Action::RetireGrant,
+            key: Some(&key),
+            context: &none,
+        };
+        kms.explain(&root(), &question).unwrap().reason
+    };
+    let all = r#"{"Statement":{"Effect":"Allow","Action":"kms:*","Resource":"*"}}"#;
+    kms.put_identity_policy(&root(), &user("alice"), "all", all)
+        .unwrap();
+    assert_eq!(ask(&alice()), Reason::NamedByGrantOnly);
+    assert_eq!(ask(&root()), Reason::AccountRoot);
+}
+
 // === grants ===
 
 #[test]

@@ -5,14 +5,15 @@
 
 use std::collections::BTreeMap;
 
-use super::{Kms, StoredKey};
+use super::{Keys, Kms, StoredKey};
 use crate::caller::{Caller, Outside};
 use crate::context::EncryptionContext;
 use crate::error::Error;
 use crate::grant::NewGrant;
 use crate::key::{KeyRef, KeyTier};
 use crate::policy::{
-    Action, Decision, Explanation, Policies, PolicyDocument, Reason, Request, Target, evaluate,
+    Action, Decision, Explanation, Policies, PolicyDocument, Reason, Request, Target, denied,
+    evaluate,
 };
 use crate::principal::Principal;
 
@@ -67,6 +68,18 @@ impl<'a> Wanted<'a> {
         match self.on {
             On::Key(key, _) => Some(key),
             On::Account | On::Alias(_) => None,
+        }
+    }
+
+    fn target(&self, keys: &'a Keys) -> Target<'a> {
+        match self.on {
+            On::Account => Target::Account,
+            On::Alias(alias) => Target::Alias(alias),
+            On::Key(key, named) => Target::Key {
+                id: key.id,
+                named: named.and_then(KeyRef::alias),
+                aliases: keys.aliases_of.get(&key.id),
+            },
         }
     }
 
@@ -155,12 +168,24 @@ impl Kms {
         };
         self.judge(caller, wanted, None, |policies, request| match forbidden {
             Some(reason) => explanation(request, false, reason),
+            None if request.action == Action::RetireGrant => self.retiring(policies, request),
             None => {
                 let decision = evaluate(policies, request);
                 let allowed = matches!(decision, Decision::Allowed(_));
                 explanation(request, allowed, decision.into())
             }
         })
+    }
+
+    /// Who may retire a grant is said by the grant, which is not known here.
+    fn retiring(&self, policies: Policies<'_>, request: &Request<'_>) -> Explanation {
+        match denied(policies, request) {
+            Some(denial) => explanation(request, false, Decision::Denied(denial).into()),
+            None if request.caller.principal == self.identity.root() => {
+                explanation(request, true, Reason::AccountRoot)
+            }
+            None => explanation(request, false, Reason::NamedByGrantOnly),
+        }
     }
 
     /// Refuses a key policy under which `caller` could not change it again.
@@ -209,21 +234,12 @@ impl Kms {
             identity: identity.map_or(&none, |identity| &identity.policies),
             grants: key.map_or(&[], |key| access.grants_of(key.id, principal)),
         };
-        let target = match wanted.on {
-            On::Account => Target::Account,
-            On::Alias(alias) => Target::Alias(alias),
-            On::Key(key, named) => Target::Key {
-                id: key.id,
-                named: named.and_then(KeyRef::alias),
-                aliases: keys.aliases_of.get(&key.id),
-            },
-        };
         let request = Request {
             action: wanted.action,
             caller,
             now: self.environment.clock.now(),
             identity: &self.identity,
-            target,
+            target: wanted.target(&keys),
             context: wanted.context,
             grant: wanted.grant,
         };

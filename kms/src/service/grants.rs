@@ -162,7 +162,7 @@ impl Kms {
             match denied(policies, request) {
                 Some(denial) => Err(access_denied(request, Decision::Denied(denial).into())),
                 None if entitled => Ok(()),
-                None => Err(access_denied(request, Reason::NothingAllows)),
+                None => Err(access_denied(request, Reason::NamedByGrantOnly)),
             }
         })?
     }
