@@ -15,7 +15,7 @@
 //! | offset | bytes | field |
 //! |---|---|---|
 //! | 0 | 4 | `SGKR` |
-//! | 4 | 1 | version: 2 of a key, 1 of all others (and of keys without a policy of their own, once) |
+//! | 4 | 1 | version: 2 of a key (1 before keys had policies), 1 of all others |
 //! | 5 | 1 | kind: 1 database, 2 key, 3 alias, 4 grant, 5 identity |
 //! | 6 | 8 | fingerprint of the root key |
 //! | 14 | 16 | id of the database, random |

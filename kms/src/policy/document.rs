@@ -96,7 +96,7 @@ impl PolicyDocument {
         &self.statements
     }
 
-    /// All principals that it names, with the place of each.
+    /// All principals that it names.
     pub(crate) fn principals(&self) -> impl Iterator<Item = &Principal> {
         let lists = self
             .statements

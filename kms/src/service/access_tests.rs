@@ -1,4 +1,5 @@
 use std::path::Path;
+use std::thread;
 
 use super::*;
 use crate::caller::{Outside, Source};
@@ -594,6 +595,24 @@ fn what_makes_no_grant_is_refused() {
     assert!(matches!(unknown, Error::IdentityNotFound(_)));
 }
 
+/// So a balancer that uses a KMS elsewhere obtains its right.
+#[test]
+fn the_product_grants_the_use_of_a_managed_key() {
+    let kms = kms();
+    let new = terms(&user("alice"), &[Action::GenerateDataKey, Action::Decrypt]);
+    let grant = kms
+        .create_grant(&Caller::Internal, &certstore(), new)
+        .unwrap();
+    assert_eq!(grant.issuer, None);
+    let (_, wrapped) = kms
+        .generate_data_key(&alice(), &certstore(), &context())
+        .unwrap();
+    kms.open_data_key(&alice(), &wrapped, &context()).unwrap();
+    denied(kms.generate_data_key(&bob(), &certstore(), &context()));
+    kms.revoke_grant(&root(), &certstore(), &grant.id).unwrap();
+    denied(kms.open_data_key(&alice(), &wrapped, &context()));
+}
+
 // === identities ===
 
 #[test]
@@ -721,6 +740,44 @@ fn whose_record_is_damaged_may_nothing() {
     let overwritten = kms.create_identity(&root(), user("alice"));
     assert!(matches!(overwritten, Err(Error::DamagedRecord { .. })));
     encrypt(&kms, &root(), &context()).unwrap();
+}
+
+// === many at once ===
+
+/// Every call is judged by the rules before or after a change, and none waits for another for ever.
+#[test]
+fn rules_change_while_keys_are_used() {
+    let kms = kms();
+    let open = policy(&[
+        &root_rules(),
+        &statement("Allow", &user("alice"), "kms:Encrypt"),
+    ]);
+    let closed = policy(&[&root_rules()]);
+    thread::scope(|scope| {
+        for _ in 0..3 {
+            scope.spawn(|| {
+                for _ in 0..200 {
+                    match encrypt(&kms, &alice(), &context()) {
+                        Ok(_) | Err(Error::AccessDenied(_)) => {}
+                        Err(error) => panic!("{error}"),
+                    }
+                    assert_eq!(kms.list_keys(&root()).len(), 2);
+                    encrypt(&kms, &root(), &context()).unwrap();
+                }
+            });
+        }
+        for _ in 0..50 {
+            kms.put_key_policy(&root(), &shop(), &open).unwrap();
+            let new = terms(&user("alice"), &[Action::Encrypt]);
+            let grant = kms.create_grant(&root(), &shop(), new).unwrap();
+            kms.put_key_policy(&root(), &shop(), &closed).unwrap();
+            encrypt(&kms, &alice(), &context()).unwrap();
+            kms.revoke_grant(&root(), &shop(), &grant.id).unwrap();
+            denied(encrypt(&kms, &alice(), &context()));
+            kms.put_identity_policy(&root(), &user("bob"), "use", USE)
+                .unwrap();
+        }
+    });
 }
 
 // === crashes ===
