@@ -25,10 +25,21 @@ pub enum Error {
         source_name: String,
         /// The line of its `BEGIN`.
         line: usize,
-        /// What the block says that it is.
-        label: String,
+        /// What the block says that it is, where that is known.
+        label: &'static str,
         /// What is wrong with it.
         why: &'static str,
+    },
+    /// Boundaries do not stand on lines of their own. Nothing of the line is shown: a key may be in it.
+    #[error(
+        "{source_name}:{line}: the line ends of the PEM are gone: BEGIN and END stand on lines of \
+         their own"
+    )]
+    PemLineEnds {
+        /// The input.
+        source_name: String,
+        /// The line.
+        line: usize,
     },
     /// A PEM block is of a form that is not taken.
     #[error("{source_name}:{line}: this form of `{label}` is not supported; convert it: {fix}")]
@@ -37,8 +48,8 @@ pub enum Error {
         source_name: String,
         /// The line of its `BEGIN`.
         line: usize,
-        /// What the block says that it is.
-        label: String,
+        /// What the block says that it is, where that is known.
+        label: &'static str,
         /// The command that converts it.
         fix: &'static str,
     },

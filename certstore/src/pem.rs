@@ -149,7 +149,6 @@ enum KeyForm {
 }
 
 /// One block, from `BEGIN` to `END`.
-#[derive(Debug)]
 struct Block<'a> {
     label: &'a str,
     /// Of its `BEGIN`, from 1.
@@ -164,7 +163,7 @@ impl Block<'_> {
             Err(Error::UnsupportedPem {
                 source_name: source.to_owned(),
                 line: self.line,
-                label: self.label.to_owned(),
+                label: known(self.label),
                 fix,
             })
         };
@@ -223,7 +222,7 @@ impl Block<'_> {
         Error::Pem {
             source_name: source.to_owned(),
             line: self.line,
-            label: self.label.to_owned(),
+            label: known(self.label),
             why,
         }
     }
@@ -250,7 +249,10 @@ fn blocks<'a>(source: &str, text: &'a [u8]) -> Result<Vec<Block<'a>>, Error> {
                 block.body = &text[body_at..at];
                 found.push(block);
             }
-            (None, still) => open = still,
+            (None, still) => {
+                refuse_run_together(source, number, line)?;
+                open = still;
+            }
             (Some(_), Some(block)) => return Err(block.fault(source, UNENDED)),
             // An END without a BEGIN is text around blocks.
             (Some(Boundary::End(_)), None) => {}
@@ -274,9 +276,52 @@ fn boundary(line: &[u8]) -> Option<Boundary<'_>> {
         .trim_ascii()
         .strip_prefix(b"-----")?
         .strip_suffix(b"-----")?;
-    let line = str::from_utf8(line).ok()?;
-    let begin = line.strip_prefix("BEGIN ").map(Boundary::Begin);
-    begin.or_else(|| line.strip_prefix("END ").map(Boundary::End))
+    let (begins, label) = match line.strip_prefix(b"BEGIN ") {
+        Some(label) => (true, label),
+        None => (false, line.strip_prefix(b"END ")?),
+    };
+    let label = label_of(label)?;
+    Some(match begins {
+        true => Boundary::Begin(label),
+        false => Boundary::End(label),
+    })
+}
+
+/// What a boundary says that its block is. Whatever is not like a label may be a key that lost its
+/// line ends.
+fn label_of(bytes: &[u8]) -> Option<&str> {
+    let allowed = |byte: &u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || *byte == b' ';
+    let is_label = (1..=MAX_LABEL).contains(&bytes.len()) && bytes.iter().all(allowed);
+    str::from_utf8(bytes).ok().filter(|_| is_label)
+}
+
+/// Refuses a line on which more follows the end of a boundary.
+fn refuse_run_together(source: &str, number: usize, line: &[u8]) -> Result<(), Error> {
+    let after = |text: &[u8], what: &[u8]| {
+        let at = text.windows(what.len()).position(|found| found == what)?;
+        Some(at + what.len())
+    };
+    let begun = [&b"-----BEGIN "[..], b"-----END "]
+        .iter()
+        .filter_map(|start| after(line, start))
+        .min();
+    let rest = begun.and_then(|at| Some(&line[at + after(&line[at..], b"-----")?..]));
+    match rest {
+        Some(rest) if !rest.trim_ascii().is_empty() => Err(Error::PemLineEnds {
+            source_name: source.to_owned(),
+            line: number,
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// A label for an error: never what stands in the input, which may be a key.
+fn known(label: &str) -> &'static str {
+    let known = LABELS.into_iter().find(|known| *known == label);
+    known.unwrap_or(match label.ends_with("PRIVATE KEY") {
+        true => "PRIVATE KEY",
+        false => "unknown",
+    })
 }
 
 /// Why an input is of no use, with the command that makes it so where there is one.
@@ -289,6 +334,26 @@ fn nothing(source: &str, text: &[u8]) -> Error {
     }
 }
 
+const LABELS: [&str; 16] = [
+    "CERTIFICATE",
+    "X509 CERTIFICATE",
+    "TRUSTED CERTIFICATE",
+    "CERTIFICATE REQUEST",
+    "NEW CERTIFICATE REQUEST",
+    "X509 CRL",
+    "PKCS7",
+    "CMS",
+    "PRIVATE KEY",
+    "RSA PRIVATE KEY",
+    "EC PRIVATE KEY",
+    "DSA PRIVATE KEY",
+    "ENCRYPTED PRIVATE KEY",
+    "OPENSSH PRIVATE KEY",
+    "PUBLIC KEY",
+    "EC PARAMETERS",
+];
+/// Bytes in the longest label.
+const MAX_LABEL: usize = 64;
 const UNENDED: &str = "its END line is missing: the text is cut, or two files ran together";
 const LEGACY: &str = "openssl pkcs8 -topk8 -in FILE -out key.pem";
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -494,6 +559,62 @@ mod tests {
             let error = read("f", text.as_bytes()).err().unwrap().to_string();
             assert!(error.contains(expected), "{error}");
         }
+    }
+
+    /// Whether a run of 16 bytes of `secret` stands in `text`.
+    fn leaks(text: &str, secret: &[u8]) -> bool {
+        let mut runs = secret.windows(16);
+        runs.any(|run| text.as_bytes().windows(16).any(|found| found == run))
+    }
+
+    #[test]
+    fn no_error_shows_anything_of_a_key() {
+        let openssl = OpenSsl::new();
+        openssl.run("genpkey -algorithm ec -pkeyopt ec_paramgen_curve:P-256 -out key.pem");
+        let pkcs8 = openssl.text("key.pem");
+        let sec1 = String::from_utf8(openssl.run("pkey -traditional -in key.pem")).unwrap();
+        for pem in [pkcs8, sec1] {
+            let body: String = pem.lines().filter(|line| !line.contains("-----")).collect();
+            let unended: Vec<_> = pem.lines().filter(|line| !line.contains("END")).collect();
+            let end = pem.lines().last().unwrap();
+            for damaged in [
+                pem.replace('\n', " "),
+                pem.replace('\n', "\r"),
+                pem.replace('\n', ""),
+                format!("Key:\r{}", pem.replace('\n', "\r")),
+                unended.join("\n"),
+                unended.join(" "),
+                unended.join("\r"),
+                unended.join("\n") + end,
+                format!("-----BEGIN {body}-----\nAAAA\n-----END {body}-----\n"),
+                format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n"),
+                format!("-----BEGIN CERTIFICATE-----\n{body}*\n-----END CERTIFICATE-----\n"),
+            ] {
+                let read = read("one.key", damaged.as_bytes()).map(drop);
+                let inputs = [("one.key".to_owned(), damaged.clone())];
+                let chain = crate::import::inputs(&inputs)
+                    .and_then(|inputs| crate::import::public_keys(&inputs).map(drop));
+                for error in [read, chain].into_iter().filter_map(Result::err) {
+                    let text = format!("{error} {error:?}");
+                    assert!(!leaks(&text, body.as_bytes()), "{damaged:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn lines_that_ran_together_are_said_so() {
+        let good = encode("CERTIFICATE", &[7; 60]);
+        for joined in ["", " ", "\r"] {
+            let text = format!("Subject: a\n{}", good.replace('\n', joined));
+            let error = certificates("f", &text).unwrap_err().to_string();
+            assert!(
+                error.starts_with("f:2: the line ends of the PEM are gone"),
+                "{error}"
+            );
+        }
+        let commented = format!("#-----BEGIN A-----\n#AAAA\n#-----END A-----\n{good}");
+        assert_eq!(certificates("f", &commented).unwrap(), [[7; 60]]);
     }
 
     proptest! {
