@@ -244,6 +244,27 @@ pub enum Error {
         /// The process that holds the lock, as far as it is known.
         holder: String,
     },
+    /// The lock file is not one: it would lead to another file, and that one would be overwritten.
+    #[error("the lock {} {why}: find out who made it, and remove it", path.display())]
+    LockFile {
+        /// The file.
+        path: PathBuf,
+        /// What it is instead.
+        why: &'static str,
+    },
+    /// The state directory is another user's.
+    #[error(
+        "the state directory {} belongs to user id {owner}, not to this process (user id {process}): \
+         run this as that user: {}", path.display(), crate::user::command_as(*owner)
+    )]
+    StateOwner {
+        /// The directory.
+        path: PathBuf,
+        /// Its owner.
+        owner: u32,
+        /// The process's effective user id.
+        process: u32,
+    },
     /// A record is not in the state that the writer had seen.
     #[error("the record `{0}` was changed by somebody else in the meantime: try again")]
     Conflict(String),

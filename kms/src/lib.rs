@@ -63,6 +63,7 @@ pub mod storage;
 
 #[cfg(test)]
 mod test_util;
+mod user;
 
 pub use caller::{Caller, Outside, Source};
 pub use context::EncryptionContext;

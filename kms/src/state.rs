@@ -18,13 +18,14 @@
 //! database that opens under it is finished; [`remarks`](StateDirectory::remarks) say so. What does
 //! not open is an error, for it may be all that is left of something.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+mod lock;
+
+pub use lock::DirectoryLock;
+
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustix::fs::{FlockOperation, flock};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -55,12 +56,6 @@ pub struct InitOptions {
     pub account: Option<String>,
     /// Without it, `local`.
     pub region: Option<String>,
-}
-
-/// The right to write in a state directory, given up on drop or when the process ends.
-#[derive(Debug)]
-pub struct DirectoryLock {
-    _file: File,
 }
 
 impl StateDirectory {
@@ -147,7 +142,9 @@ impl StateDirectory {
     /// Becomes the directory's only writer, as `holder` ("sealgate run, process 12"). Never waits.
     ///
     /// # Errors
-    /// [`Error::Locked`], which names the holder; or what the system says.
+    /// [`Error::Locked`], which names the holder where that is known; [`Error::StateOwner`] where the
+    /// directory is another user's, who must do the work, and nobody holds it; [`Error::LockFile`]; or
+    /// what the system says.
     pub fn lock(&self, holder: &str) -> Result<DirectoryLock, Error> {
         DirectoryLock::take(&self.path, holder)
     }
@@ -190,48 +187,6 @@ pub fn default_root_key(state: &Path) -> Result<PathBuf, Error> {
     path.set_file_name(name);
     Ok(path)
 }
-
-// === the lock ===
-
-impl DirectoryLock {
-    fn take(directory: &Path, holder: &str) -> Result<Self, Error> {
-        let path = directory.join(LOCK);
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(&path)
-            .map_err(Error::io("open", &path))?;
-        match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => {}
-            Err(rustix::io::Errno::WOULDBLOCK) => {
-                return Err(Error::Locked {
-                    path: directory.to_owned(),
-                    holder: read_holder(&file),
-                });
-            }
-            Err(error) => return Err(Error::io("lock", path)(error.into())),
-        }
-        // For people only: the lock itself is the kernel's, and is gone with the process.
-        file.set_len(0)
-            .and_then(|()| file.write_all(holder.as_bytes()))
-            .map_err(Error::io("write", path))?;
-        Ok(Self { _file: file })
-    }
-}
-
-fn read_holder(file: &File) -> String {
-    let mut holder = String::new();
-    let read = file.take(MAX_HOLDER).read_to_string(&mut holder);
-    match read {
-        Ok(len) if len > 0 => holder,
-        _ => "another process".to_owned(),
-    }
-}
-
-const MAX_HOLDER: u64 = 256;
 
 // === init ===
 

@@ -211,13 +211,12 @@ fn a_missing_wrong_or_exposed_root_key_is_said_clearly() {
 fn there_is_one_writer_and_it_has_a_name() {
     let scratch = scratch();
     let state = scratch.init().unwrap();
-    let lock = state.lock("sealgate run, process 12").unwrap();
+    let own = format!("sealgate run, process {}", std::process::id());
+    let lock = state.lock(&own).unwrap();
     let refused = state.lock("another").unwrap_err();
-    assert!(
-        matches!(&refused, Error::Locked { holder, .. } if holder == "sealgate run, process 12")
-    );
+    assert!(matches!(&refused, Error::Locked { holder, .. } if *holder == own));
     drop(lock);
-    state.lock("short").unwrap();
+    let _lock = state.lock("short").unwrap();
     assert_eq!(fs::read(scratch.state.join(LOCK)).unwrap(), b"short");
 }
 
