@@ -90,7 +90,11 @@ pub(crate) fn request(source: &str, text: &str) -> Result<Vec<u8>, Error> {
 /// `der` as a PEM block of that label. Not for private keys.
 pub fn encode(label: &str, der: &[u8]) -> String {
     let text = Base64::encode_string(der);
-    let mut pem = format!("-----BEGIN {label}-----\n");
+    // Sized once, so that it leaves no copies behind as it grows.
+    let mut pem = String::with_capacity(2 * label.len() + 34 + text.len() + text.len() / 64 + 1);
+    pem += "-----BEGIN ";
+    pem += label;
+    pem += "-----\n";
     for line in text.as_bytes().chunks(64) {
         pem += str::from_utf8(line).expect("base64 is ASCII");
         pem.push('\n');
