@@ -161,7 +161,7 @@ pub enum Error {
     /// The root key file belongs to somebody else.
     #[error(
         "the root key file {} belongs to user id {owner}, not to this process (user id {process}): \
-         chown it", path.display()
+         run this as that user: {}", path.display(), crate::user::command_as(*owner)
     )]
     RootKeyOwner {
         /// The file.

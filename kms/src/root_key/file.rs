@@ -258,6 +258,12 @@ mod tests {
         let owner = process + 1;
         let refused = file.check(Access { owner, mode: 0o600 }).unwrap_err();
         assert!(matches!(refused, Error::RootKeyOwner { owner: o, .. } if o == owner));
+        // To give it to root would keep it from the service.
+        let text = refused.to_string();
+        assert!(
+            text.contains("run this as that user") && !text.contains("chown"),
+            "{text}"
+        );
     }
 
     #[test]

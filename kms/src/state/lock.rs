@@ -202,7 +202,7 @@ const MAX_HOLDER: u64 = 256;
 #[cfg(test)]
 mod tests {
     use std::fs;
-    use std::os::unix::fs::symlink;
+    use std::os::unix::fs::{chown, symlink};
 
     use rustix::fs::{CWD, FileType, mknodat};
     use tempfile::TempDir;
@@ -261,6 +261,41 @@ mod tests {
         named("\\u{1b}[2J");
         drop(lock);
         assert_eq!(fs::read(&path).unwrap(), b"");
+    }
+
+    /// A directory of another user, whoever runs this.
+    fn of_somebody_else() -> (TempDir, PathBuf) {
+        let state = TempDir::new().unwrap();
+        if !geteuid().is_root() {
+            return (state, PathBuf::from("/"));
+        }
+        let path = state.path().join("state");
+        fs::create_dir(&path).unwrap();
+        chown(&path, Some(12345), None).unwrap();
+        (state, path)
+    }
+
+    #[test]
+    fn nothing_is_made_in_a_directory_of_somebody_else() {
+        let (_scratch, state) = of_somebody_else();
+        let refused = DirectoryLock::take(&state, "x").unwrap_err();
+        assert!(
+            matches!(refused, Error::StateOwner { .. }) && refused.to_string().contains("-u "),
+            "{refused}"
+        );
+        assert!(!state.join(LOCK).exists());
+    }
+
+    /// Its owner's balancer does the work, also for root.
+    #[test]
+    fn a_lock_that_is_held_is_said_to_other_users_too() {
+        let state = TempDir::new().unwrap();
+        let _lock = DirectoryLock::take(state.path(), &holder()).unwrap();
+        if geteuid().is_root() {
+            chown(state.path(), Some(12345), None).unwrap();
+        }
+        let refused = DirectoryLock::take(state.path(), "x").unwrap_err();
+        assert!(matches!(&refused, Error::Locked { holder: named, .. } if *named == holder()));
     }
 
     /// As on a file system that is mounted read-only.
