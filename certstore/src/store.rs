@@ -13,6 +13,7 @@ use std::time::SystemTime;
 
 use kms::storage::{Expected, Record, Storage, Version};
 use kms::{Environment, KeyRef, Kms};
+use parking_lot::Mutex;
 use uuid::Uuid;
 
 use crate::certificate::date;
@@ -40,6 +41,8 @@ pub struct SealedStore {
     storage: Arc<dyn Storage>,
     sealer: Sealer,
     ledger: Ledger,
+    /// Held from the look at what is there to the write over it: writers take turns.
+    writer: Mutex<()>,
 }
 
 /// What is to be imported.
@@ -157,6 +160,7 @@ impl SealedStore {
             storage,
             sealer,
             ledger: Ledger::default(),
+            writer: Mutex::new(()),
         }
     }
 
@@ -168,6 +172,7 @@ impl SealedStore {
     pub fn import(&self, import: Import) -> Result<Imported, Error> {
         let name = EntryName::new(&import.name)?;
         let inputs = import::inputs(&import.chain_pem)?;
+        let _writer = self.writer.lock();
         let source = self.key_source(&name, &inputs, import.key, import.exportable)?;
         let key = (source.key.key_type(), source.key.public_key());
         let checked = import::check(&inputs, key, self.now(), import.allow_expired)?;
@@ -195,6 +200,7 @@ impl SealedStore {
         let name = EntryName::new(&wanted.name)?;
         let hosts = request::hosts(&wanted.names)?;
         let file = EntryFile::new(&name, wanted.key_type.family(), true);
+        let _writer = self.writer.lock();
         if let Some(known) = self.same_request(&file, &wanted, &hosts)? {
             return Ok(known);
         }
@@ -240,6 +246,7 @@ impl SealedStore {
     /// [`Error::NoEntry`], [`Error::NoEntryOfFamily`]; or what the storage says.
     pub fn delete(&self, name: &str, family: Option<KeyFamily>) -> Result<Vec<Deleted>, Error> {
         let name = EntryName::new(name)?;
+        let _writer = self.writer.lock();
         let files = self.files_of(&name);
         let none = files.is_empty();
         let chosen = |file: &EntryFile| family.is_none_or(|family| family == file.family);

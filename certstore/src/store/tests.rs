@@ -340,6 +340,25 @@ fn a_version_that_somebody_wrote_into_the_file_is_not_believed() {
     assert_eq!(f.import(NAME, KeyType::EcdsaP256, 30).entry.version, 2);
 }
 
+#[test]
+fn writers_of_one_name_take_turns() {
+    let f = Fixture::new();
+    let versions = StdMutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..20 {
+            let issued = f.ca.issue(&[NAME]).unwrap();
+            let (f, versions) = (&f, &versions);
+            scope.spawn(move || {
+                let imported = f.store.import(import(NAME, issued)).unwrap();
+                versions.lock().unwrap().push(imported.entry.version);
+            });
+        }
+    });
+    let mut versions = versions.into_inner().unwrap();
+    versions.sort_unstable();
+    assert_eq!(versions, Vec::from_iter(1..=20));
+}
+
 // === Requests ===
 
 fn csr(key_type: KeyType, names: &[&str]) -> CsrRequest {
