@@ -14,6 +14,9 @@ use crate::testing::{Fixture, STORE, import};
 
 const NAME: &str = "shop.example.com";
 
+/// Held by each of these tests: to look through the memory is to copy it, secrets of other tests too.
+static ALONE: Mutex<()> = Mutex::new(());
+
 /// Bytes to look for, kept so that they do not find themselves.
 struct Masked(Vec<u8>);
 
@@ -138,6 +141,7 @@ fn data_key(f: &Fixture, number: usize) -> Masked {
 
 #[test]
 fn no_der_no_pem_and_no_data_key_is_left() {
+    let _alone = ALONE.lock();
     let f = Fixture::new();
     let wanted: Vec<_> = (0..16)
         .flat_map(|number| import_from_pem(&f, number))
@@ -150,6 +154,7 @@ fn no_der_no_pem_and_no_data_key_is_left() {
 
 #[test]
 fn a_request_leaves_no_key() {
+    let _alone = ALONE.lock();
     let f = Fixture::new();
     let request = CsrRequest {
         name: NAME.to_owned(),
@@ -173,6 +178,7 @@ fn a_request_leaves_no_key() {
 
 #[test]
 fn nothing_of_the_key_is_on_disk() {
+    let _alone = ALONE.lock();
     let directory = tempfile::tempdir().unwrap();
     let f = Fixture::on(Arc::new(FileStorage::new(directory.path())));
     let (chain, key) = f.ca.issue(&[NAME]).unwrap();
@@ -199,6 +205,7 @@ fn nothing_of_the_key_is_on_disk() {
 /// Looked for at once, before anything else takes the memory that became free.
 #[test]
 fn a_key_is_wiped_when_it_is_dropped() {
+    let _alone = ALONE.lock();
     let f = Fixture::new();
     let (_, key) = f.ca.issue(&[NAME]).unwrap();
     let wanted = halves(key.expose_pkcs8());
