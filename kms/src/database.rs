@@ -173,6 +173,21 @@ impl Database {
         Ok(storage.get(HEADER)?.is_some())
     }
 
+    /// The id of the database in `storage`, from its header as it stands there: it is authentic where
+    /// the database has been opened.
+    ///
+    /// # Errors
+    /// [`Error::DamagedRecord`] for the header; or what the storage says.
+    pub(crate) fn id(storage: &dyn Storage) -> Result<[u8; ID_LEN], Error> {
+        let damaged = |why| Error::DamagedRecord {
+            record: HEADER.to_owned(),
+            why,
+        };
+        let record = storage.get(HEADER)?;
+        let record = record.ok_or_else(|| damaged("it is missing"))?;
+        Ok(Clear::parse(&record.bytes).map_err(damaged)?.database)
+    }
+
     /// Reads and opens every record. One that is damaged is named, and does not take the others down.
     ///
     /// # Errors
@@ -325,7 +340,7 @@ pub(crate) fn in_milliseconds(time: SystemTime) -> SystemTime {
 }
 
 /// What is wrong with a record.
-type Why = &'static str;
+pub(crate) type Why = &'static str;
 
 /// Seals and opens the records of one database.
 struct Sealer {
@@ -785,7 +800,8 @@ fn milliseconds(time: SystemTime) -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-const HEADER: &str = "database";
+/// The record that says that there is a database.
+pub(crate) const HEADER: &str = "database";
 const KEY_PREFIX: &str = "key-";
 const ALIAS_PREFIX: &str = "@";
 const GRANT_PREFIX: &str = "grant-";
@@ -799,7 +815,8 @@ const CLEAR_LEN: usize = 46 + NONCE_LEN;
 
 const LATER: Why = "its version is not known";
 const CUT: Why = "it is cut";
-const CHANGED: Why = "it does not open";
+/// What is wrong with a record that is whole, and not what was sealed.
+pub(crate) const CHANGED: Why = "it does not open";
 
 #[cfg(test)]
 mod tests;

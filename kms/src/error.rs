@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::key::KeyId;
+use crate::key::{Identity, KeyId};
 use crate::policy::Explanation;
 use crate::principal::Principal;
 
@@ -228,6 +228,27 @@ pub enum Error {
     /// There is no state here.
     #[error("{} is not a state directory: `sealgate init --state {}` makes one", .0.display(), .0.display())]
     NoStateDirectory(PathBuf),
+    /// The state is there, and its manifest is not.
+    #[error(
+        "{} has a key database but no manifest.json: restore it from a backup; where there is none, or \
+         `sealgate init` was cut short, `sealgate init --state {}` (with the --root-key, --account and \
+         --region that it was made with) writes it", .0.display(), .0.display()
+    )]
+    ManifestMissing(PathBuf),
+    /// What the store's entries belong to is lost.
+    #[error(
+        "{} has entries in store/, but not the manifest.json and key database that they belong to: \
+         restore those from a backup, or move store/ away and import the certificates again",
+        .0.display()
+    )]
+    StoreOrphaned(PathBuf),
+    /// The key database does not open under this account and region.
+    #[error(
+        "the key database does not open for account {} and region `{}`: it was made for another region \
+         or account (give those, or restore manifest.json from a backup), or its record `database` was \
+         changed (restore that)", .0.account, .0.region
+    )]
+    OtherIdentity(Identity),
     /// The manifest cannot be understood.
     #[error("the manifest {} cannot be read: {why}", path.display())]
     Manifest {

@@ -17,6 +17,11 @@
 //! a root key or a key database: a valid root key file at the place is taken as the root key, and a
 //! database that opens under it is finished; [`remarks`](StateDirectory::remarks) say so. What does
 //! not open is an error, for it may be all that is left of something.
+//!
+//! A manifest that was lost is written anew in the same way. The store's id, to which every entry is
+//! bound, follows from the key database's: its 16 random bytes with the bits of a UUID of version 4.
+//! Where the store's entries name another (those of directories that were made before this was so),
+//! `init` refuses, and the manifest must come from a backup.
 
 mod lock;
 
@@ -29,7 +34,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use crate::database::Database;
+use crate::database::{CHANGED, Database, HEADER};
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::key::Identity;
@@ -63,7 +68,8 @@ impl StateDirectory {
     ///
     /// # Errors
     /// [`Error::Exists`] where there is one already, [`Error::RootKeyInside`],
-    /// [`Error::InvalidIdentity`], [`Error::Locked`]; for a root key or key database that is there and
+    /// [`Error::InvalidIdentity`], [`Error::Locked`], [`Error::OtherIdentity`],
+    /// [`Error::StoreOrphaned`]; for a root key or key database that is there and
     /// does not open, what is wrong with it; or what the system says.
     pub fn init(
         path: &Path,
@@ -82,20 +88,21 @@ impl StateDirectory {
     /// Reads a state directory's manifest, and nothing else.
     ///
     /// # Errors
-    /// [`Error::NoStateDirectory`], [`Error::Manifest`]; or what the system says.
+    /// [`Error::NoStateDirectory`], [`Error::ManifestMissing`], [`Error::Manifest`]; or what the system
+    /// says.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        Self::open_on(SystemFiles, path)
+        Self::open_on(&SystemFiles, path)
     }
 
-    fn open_on<F: FileSystem>(files: F, path: &Path) -> Result<Self, Error> {
-        match FileStorage::on(files, path).get(MANIFEST)? {
+    fn open_on<F: FileSystem + Clone>(files: &F, path: &Path) -> Result<Self, Error> {
+        match FileStorage::on(files.clone(), path).get(MANIFEST)? {
             Some(record) => Manifest::parse(&record.bytes)
                 .and_then(|manifest| manifest.into_state(path))
                 .map_err(|why| Error::Manifest {
                     path: path.join(MANIFEST),
                     why,
                 }),
-            None => Err(Error::NoStateDirectory(path.to_owned())),
+            None => Err(missing(files, path)?),
         }
     }
 
@@ -152,8 +159,8 @@ impl StateDirectory {
     /// Opens the KMS with the root key from `root`, or from where the manifest says.
     ///
     /// # Errors
-    /// Why the root key cannot be had, [`Error::RootKeyInside`], [`Error::WrongRootKey`], and others
-    /// of [`Kms::open`].
+    /// Why the root key cannot be had, [`Error::RootKeyInside`], [`Error::WrongRootKey`],
+    /// [`Error::OtherIdentity`], and others of [`Kms::open`].
     pub fn open_kms(
         &self,
         root: Option<&RootKeySource>,
@@ -164,8 +171,18 @@ impl StateDirectory {
         refuse_inside(file, &self.path)?;
         let root = source.provider().root_key()?;
         let storage = Arc::new(FileStorage::new(self.kms_directory()));
-        Kms::open(storage, &root, self.identity.clone(), environment)
+        let opened = Kms::open(storage, &root, self.identity.clone(), environment);
+        opened.map_err(|error| foreign(error, &self.identity))
     }
+}
+
+/// Why a directory without a manifest is none.
+fn missing<F: FileSystem + Clone>(files: &F, path: &Path) -> Result<Error, Error> {
+    let kms = FileStorage::on(files.clone(), path.join(KMS));
+    Ok(match Database::exists(&kms)? {
+        true => Error::ManifestMissing(path.to_owned()),
+        false => Error::NoStateDirectory(path.to_owned()),
+    })
 }
 
 /// Where the root key of a state directory is kept unless something else is said:
@@ -236,11 +253,15 @@ impl Plan {
         }
         let mut remarks = Vec::new();
         let kms = FileStorage::on(files.clone(), self.state.join(KMS));
+        if !Database::exists(&kms)? && !self.store(files).list()?.is_empty() {
+            return Err(Error::StoreOrphaned(self.state.clone()));
+        }
         let root = self.root_key(files, &kms, environment, &mut remarks)?;
-        self.key_database(Arc::new(kms), &root, environment, &mut remarks)?;
+        let kms = Arc::new(kms);
+        self.key_database(kms.clone(), &root, environment, &mut remarks)?;
         let manifest = Manifest {
             format: FORMAT,
-            store: uuid::Builder::from_random_bytes(environment.random_bytes()).into_uuid(),
+            store: self.store_id(files, &*kms, &mut remarks)?,
             account: self.identity.account.clone(),
             region: self.identity.region.clone(),
             root_key: RootKeySource::File(self.root_key.clone()),
@@ -295,12 +316,63 @@ impl Plan {
         if !Database::exists(&*storage)? {
             return Kms::create(storage, root, identity, environment).map(drop);
         }
-        Kms::finish(storage, root, identity, environment)?;
+        Kms::finish(storage, root, identity, environment)
+            .map_err(|error| foreign(error, &self.identity))?;
         remarks.push(format!(
             "{} held a key database that this root key opens, without a manifest: it is kept.",
             self.state.join(KMS).display()
         ));
         Ok(())
+    }
+
+    /// The id of the store, which follows from that of the key database: a manifest that was lost is
+    /// written anew with the same.
+    fn store_id<F: FileSystem + Clone>(
+        &self,
+        files: &F,
+        kms: &dyn Storage,
+        remarks: &mut Vec<String>,
+    ) -> Result<Uuid, Error> {
+        let database = Database::id(kms)?;
+        let id = uuid::Builder::from_random_bytes(database).into_uuid();
+        let store = self.store(files);
+        let records = store.list()?;
+        if records.is_empty() {
+            return Ok(id);
+        }
+        if !records.iter().any(|record| names_store(&store, record, id)) {
+            return Err(Error::StoreOrphaned(self.state.clone()));
+        }
+        remarks.push(format!(
+            "{} held entries of this store, without a manifest: they are kept. `sealgate store verify` \
+             says whether all of them open.",
+            self.state.join(STORE).display()
+        ));
+        Ok(id)
+    }
+
+    fn store<F: FileSystem + Clone>(&self, files: &F) -> FileStorage<F> {
+        FileStorage::on(files.clone(), self.state.join(STORE))
+    }
+}
+
+/// Whether a record of the store says that it belongs to the store `id`: its id stands in the clear
+/// near the beginning of each.
+fn names_store(store: &dyn Storage, record: &str, id: Uuid) -> bool {
+    let Ok(Some(record)) = store.get(record) else {
+        return false;
+    };
+    let start = &record.bytes[..record.bytes.len().min(ID_WITHIN)];
+    start.windows(16).any(|bytes| bytes == id.as_bytes())
+}
+
+/// A header that does not open under its own root key is most often that of another identity.
+fn foreign(error: Error, identity: &Identity) -> Error {
+    match error {
+        Error::DamagedRecord { record, why } if record == HEADER && why == CHANGED => {
+            Error::OtherIdentity(identity.clone())
+        }
+        error => error,
     }
 }
 
@@ -420,6 +492,8 @@ const KMS: &str = "kms";
 const STORE: &str = "store";
 const TRUST: &str = "trust";
 const FORMAT: u32 = 1;
+/// Bytes at the start of an entry in which its store's id stands.
+const ID_WITHIN: usize = 64;
 
 #[cfg(test)]
 mod tests;

@@ -233,6 +233,57 @@ fn what_is_no_state_directory_is_said_so() {
     }
 }
 
+#[test]
+fn a_lost_manifest_is_written_anew_with_the_id_that_the_entries_have() {
+    let scratch = scratch();
+    let made = scratch.init().unwrap();
+    let entry = [&b"sealcert\0\x01"[..], made.store_id().as_bytes(), b"more"].concat();
+    fs::write(made.store_directory().join("a.example.e"), entry).unwrap();
+    fs::write(made.store_directory().join("b.example.e"), "broken").unwrap();
+    fs::remove_file(scratch.state.join(MANIFEST)).unwrap();
+    let missing = StateDirectory::open(&scratch.state).unwrap_err();
+    assert!(matches!(missing, Error::ManifestMissing(_)), "{missing}");
+    let again = scratch.init().unwrap();
+    assert_eq!(again.store_id(), made.store_id());
+    assert_eq!(again.remarks().len(), 3, "{:?}", again.remarks());
+}
+
+/// As of a directory whose store's id was drawn apart.
+#[test]
+fn entries_of_another_store_are_not_orphaned_by_init() {
+    let scratch = scratch();
+    let made = scratch.init().unwrap();
+    let entry = [&b"sealcert\0\x01"[..], Uuid::nil().as_bytes(), b"more"].concat();
+    fs::write(made.store_directory().join("a.example.e"), entry).unwrap();
+    fs::remove_file(scratch.state.join(MANIFEST)).unwrap();
+    assert!(matches!(scratch.init(), Err(Error::StoreOrphaned(_))));
+    assert!(!scratch.state.join(MANIFEST).exists());
+    fs::remove_dir_all(made.kms_directory()).unwrap();
+    assert!(matches!(scratch.init(), Err(Error::StoreOrphaned(_))));
+    let mut kms = fs::read_dir(made.kms_directory()).unwrap();
+    assert!(kms.next().is_none(), "no other key database is made");
+}
+
+#[test]
+fn another_region_is_said_to_be_one() {
+    let scratch = scratch();
+    scratch.init().unwrap();
+    let manifest = scratch.state.join(MANIFEST);
+    let text = fs::read_to_string(&manifest).unwrap();
+    fs::write(&manifest, text.replace("\"local\"", "\"eu-west-1\"")).unwrap();
+    let other = |error: Error| {
+        assert!(matches!(&error, Error::OtherIdentity(found) if found.region == "eu-west-1"));
+    };
+    other(scratch.open_kms().map(drop).unwrap_err());
+    fs::remove_file(&manifest).unwrap();
+    let options = InitOptions {
+        region: Some("eu-west-1".to_owned()),
+        ..InitOptions::default()
+    };
+    other(scratch.init_with(&options).unwrap_err());
+    assert!(!manifest.exists());
+}
+
 /// A manifest of format 1 as it was first written: it must be readable for ever.
 #[test]
 fn format_1_stays_readable_and_a_later_one_is_refused() {
@@ -280,7 +331,7 @@ fn init_on(files: &LossyFiles) -> Result<StateDirectory, Error> {
 /// Opens the state as a start of the balancer would.
 fn start_on(files: &LossyFiles) -> Result<Kms, Error> {
     let plan = plan();
-    let state = StateDirectory::open_on(files.clone(), &plan.state)?;
+    let state = StateDirectory::open_on(files, &plan.state)?;
     let root = RootKeyFile::on(files.clone(), plan.root_key).root_key()?;
     let storage = Arc::new(FileStorage::on(files.clone(), state.kms_directory()));
     Kms::open(storage, &root, state.identity, Environment::system())
@@ -298,7 +349,7 @@ fn a_power_failure_at_any_call_of_init_leaves_a_whole_state_or_none() {
             let files = files.after_power_loss(seed);
             match start_on(&files) {
                 Ok(kms) => works(&kms),
-                Err(Error::NoStateDirectory(_)) if !acknowledged => {
+                Err(Error::NoStateDirectory(_) | Error::ManifestMissing(_)) if !acknowledged => {
                     init_on(&files).unwrap_or_else(|e| panic!("call {call}, seed {seed}: {e}"));
                     works(&start_on(&files).unwrap());
                 }
