@@ -228,6 +228,17 @@ pub enum Error {
     /// There is no state here.
     #[error("{} is not a state directory: `sealgate init --state {}` makes one", .0.display(), .0.display())]
     NoStateDirectory(PathBuf),
+    /// Others can write in the state directory.
+    #[error(
+        "{} has mode {mode:04o}, so that others can put files of theirs there: `chmod go-w {}`, and look \
+         at what is in it", path.display(), path.display()
+    )]
+    StateExposed {
+        /// The directory.
+        path: PathBuf,
+        /// Its permission bits.
+        mode: u32,
+    },
     /// The state is there, and its manifest is not.
     #[error(
         "{} has a key database but no manifest.json: restore it from a backup; where there is none, or \

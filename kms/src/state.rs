@@ -27,7 +27,9 @@ mod lock;
 
 pub use lock::DirectoryLock;
 
+use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -67,7 +69,7 @@ impl StateDirectory {
     /// Makes a state directory, with a root key outside it and a key database in it.
     ///
     /// # Errors
-    /// [`Error::Exists`] where there is one already, [`Error::RootKeyInside`],
+    /// [`Error::Exists`] where there is one already, [`Error::StateExposed`], [`Error::RootKeyInside`],
     /// [`Error::InvalidIdentity`], [`Error::Locked`], [`Error::OtherIdentity`],
     /// [`Error::StoreOrphaned`]; for a root key or key database that is there and
     /// does not open, what is wrong with it; or what the system says.
@@ -80,17 +82,19 @@ impl StateDirectory {
         // Before the lock, which a running balancer holds.
         plan.refuse_second(&FileStorage::new(path))?;
         create_directories(&SystemFiles, &plan.state)?;
+        refuse_exposed(&plan.state)?;
         let holder = format!("sealgate init, process {}", std::process::id());
         let _lock = DirectoryLock::take(&plan.state, &holder)?;
         plan.carry_out(&SystemFiles, environment)
     }
 
-    /// Reads a state directory's manifest, and nothing else.
+    /// Reads a state directory's manifest, and looks at who can write beside it.
     ///
     /// # Errors
-    /// [`Error::NoStateDirectory`], [`Error::ManifestMissing`], [`Error::Manifest`]; or what the system
+    /// [`Error::StateExposed`], [`Error::NoStateDirectory`], [`Error::ManifestMissing`], [`Error::Manifest`]; or what the system
     /// says.
     pub fn open(path: &Path) -> Result<Self, Error> {
+        refuse_exposed(path)?;
         Self::open_on(&SystemFiles, path)
     }
 
@@ -174,6 +178,23 @@ impl StateDirectory {
         let opened = Kms::open(storage, &root, self.identity.clone(), environment);
         opened.map_err(|error| foreign(error, &self.identity))
     }
+}
+
+/// Refuses a directory into which others can put what they like: a certificate of theirs, or an older
+/// one.
+fn refuse_exposed(state: &Path) -> Result<(), Error> {
+    let parts = [KMS, STORE, TRUST].map(|part| state.join(part));
+    for path in std::iter::once(state.to_owned()).chain(parts) {
+        let mode = match fs::metadata(&path) {
+            Ok(metadata) => metadata.mode() & 0o7777,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(Error::io("examine", path)(error)),
+        };
+        if mode & WRITABLE_BY_OTHERS != 0 {
+            return Err(Error::StateExposed { path, mode });
+        }
+    }
+    Ok(())
 }
 
 /// Why a directory without a manifest is none.
@@ -492,6 +513,7 @@ const KMS: &str = "kms";
 const STORE: &str = "store";
 const TRUST: &str = "trust";
 const FORMAT: u32 = 1;
+const WRITABLE_BY_OTHERS: u32 = 0o022;
 /// Bytes at the start of an entry in which its store's id stands.
 const ID_WITHIN: usize = 64;
 

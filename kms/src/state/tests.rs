@@ -284,6 +284,36 @@ fn another_region_is_said_to_be_one() {
     assert!(!manifest.exists());
 }
 
+#[test]
+fn a_directory_that_others_can_write_in_is_refused() {
+    let scratch = scratch();
+    fs::create_dir(&scratch.state).unwrap();
+    let mode = |path: &Path, mode| {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    mode(&scratch.state, 0o777);
+    assert!(matches!(scratch.init(), Err(Error::StateExposed { .. })));
+    assert_eq!(fs::read_dir(&scratch.state).unwrap().count(), 0);
+    mode(&scratch.state, 0o750);
+    let made = scratch.init().unwrap();
+    for path in [
+        made.path().to_owned(),
+        made.kms_directory(),
+        made.store_directory(),
+        made.trust_directory(),
+    ] {
+        for exposed in [0o720, 0o702, 0o1777] {
+            mode(&path, exposed);
+            let refused = StateDirectory::open(&scratch.state).unwrap_err();
+            assert!(
+                matches!(&refused, Error::StateExposed { path: named, mode } if *named == path && *mode == exposed)
+            );
+        }
+        mode(&path, 0o755);
+        StateDirectory::open(&scratch.state).unwrap();
+    }
+}
+
 /// A manifest of format 1 as it was first written: it must be readable for ever.
 #[test]
 fn format_1_stays_readable_and_a_later_one_is_refused() {
