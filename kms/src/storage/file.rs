@@ -84,20 +84,27 @@ impl<F: FileSystem> FileStorage<F> {
         }
         for name in self.file_names()? {
             if name.starts_with(TEMPORARY) {
-                let path = self.directory.join(name);
-                self.files
-                    .remove(&path)
-                    .map_err(Error::io("remove", path))?;
+                // Best effort: what cannot be removed (a directory of that name) is no writer's, and in
+                // nobody's way.
+                let _ = self.files.remove(&self.directory.join(name));
             }
         }
         writer.swept = true;
         Ok(())
     }
 
-    fn write_temporary(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        let mut file = self.files.create(path)?;
-        file.write_all(bytes)?;
-        file.sync()
+    /// A new temporary file, under the next number that nothing has.
+    fn create_temporary(&self, writer: &mut Writer) -> Result<(PathBuf, F::File), Error> {
+        loop {
+            let name = format!("{TEMPORARY}{}", writer.next_temporary);
+            let path = self.directory.join(name);
+            writer.next_temporary += 1;
+            match self.files.create(&path) {
+                Ok(file) => return Ok((path, file)),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => return Err(Error::io("write", path)(error)),
+            }
+        }
     }
 
     fn sync_directory(&self) -> Result<(), Error> {
@@ -126,13 +133,11 @@ impl<F: FileSystem> Storage for FileStorage<F> {
         let mut writer = self.writer.lock();
         self.check(name, expected)?;
         self.sweep(&mut writer)?;
-        let temporary = self
-            .directory
-            .join(format!("{TEMPORARY}{}", writer.next_temporary));
-        writer.next_temporary += 1;
+        let (temporary, mut file) = self.create_temporary(&mut writer)?;
         let path = self.directory.join(name);
-        let renamed = self
-            .write_temporary(&temporary, bytes)
+        let renamed = file
+            .write_all(bytes)
+            .and_then(|()| file.sync())
             .map_err(Error::io("write", &temporary))
             .and_then(|()| {
                 self.files

@@ -130,3 +130,16 @@ fn leftovers_of_a_crash_are_no_records_and_go_with_the_next_write() {
     assert_eq!(files.len(), 1);
     assert_eq!(storage.get("a").unwrap().unwrap().bytes, b"whole");
 }
+
+#[test]
+fn what_cannot_be_swept_is_in_nobodys_way() {
+    let directory = TempDir::new().unwrap();
+    for name in [".tmp-0", ".tmp-1", ".tmp-x"] {
+        fs::create_dir(directory.path().join(name)).unwrap();
+    }
+    let storage = FileStorage::new(directory.path());
+    storage.put("a", b"whole", Expected::Absent).unwrap();
+    assert_eq!(storage.list().unwrap(), ["a"]);
+    assert_eq!(storage.get("a").unwrap().unwrap().bytes, b"whole");
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 4);
+}
