@@ -6,24 +6,40 @@
 //! name of 253 bytes, the longest in the DNS, so becomes one of 255, the longest of a file.
 
 use std::fmt;
+use std::net::Ipv6Addr;
 
 use crate::error::Error;
 use crate::key_type::KeyFamily;
 
-/// An entry's name: 1 to 253 letters, digits and `-._*:`, without a dot in front, in lower case.
+/// An entry's name, in lower case: an address; or labels as in the DNS (letters, digits, underscores
+/// and inner hyphens), perhaps behind one `*.`, together up to 253 bytes.
 ///
-/// It is mostly the certificate's first DNS name or address, but need not be.
+/// It is mostly the certificate's first DNS name or address, but need not be. No name looks like a
+/// pattern for several: configurations have those.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct EntryName(Box<str>);
 
 impl EntryName {
-    /// A name from what a user wrote, put in lower case.
+    /// A name for something new from what a user wrote, put in lower case.
     ///
     /// # Errors
     /// [`Error::InvalidName`] for everything that the grammar does not have: names in other scripts
-    /// (their form in certificates, `xn--…`, is fine), path separators, blanks.
+    /// (their form in certificates, `xn--…`, is fine), path separators, blanks, patterns.
     pub fn new(text: &str) -> Result<Self, Error> {
-        match fault(text) {
+        Self::checked(text, fault(text).or_else(|| label_fault(text)))
+    }
+
+    /// The name of something that may be there: earlier versions took any letters, digits and
+    /// `-._*:` in any order, without a dot in front.
+    ///
+    /// # Errors
+    /// [`Error::InvalidName`] for what no version took.
+    pub fn known(text: &str) -> Result<Self, Error> {
+        Self::checked(text, fault(text))
+    }
+
+    fn checked(text: &str, fault: Option<&'static str>) -> Result<Self, Error> {
+        match fault {
             None => Ok(Self(text.to_ascii_lowercase().into())),
             Some(why) => Err(Error::InvalidName {
                 name: text.escape_debug().to_string(),
@@ -44,7 +60,7 @@ impl EntryName {
 
     /// The name whose files begin with `stem`; none where `stem` is not the one spelling of one.
     pub(crate) fn from_file_stem(stem: &str) -> Option<Self> {
-        let name = Self::new(&stem.replace('+', "*").replace(',', ":")).ok()?;
+        let name = Self::known(&stem.replace('+', "*").replace(',', ":")).ok()?;
         // Not that with upper case, nor that with a bare `*`.
         (name.file_stem() == stem).then_some(name)
     }
@@ -112,6 +128,30 @@ fn fault(text: &str) -> Option<&'static str> {
     }
 }
 
+fn label_fault(text: &str) -> Option<&'static str> {
+    if text.contains(':') {
+        let address = text.parse::<Ipv6Addr>();
+        return address.err().map(|_| "only IPv6 addresses have colons");
+    }
+    let labels = text.strip_prefix("*.").unwrap_or(text);
+    if labels.contains('*') {
+        return Some("a `*` is the whole first label, as in `*.example.com`, or nowhere");
+    }
+    if labels.ends_with('.') {
+        return Some("it ends with a dot");
+    }
+    labels.split('.').find_map(|label| match label {
+        "" => Some("a label between its dots is empty"),
+        _ if label.len() > MAX_LABEL => Some("a label between its dots is longer than 63 bytes"),
+        _ if label.starts_with('-') || label.ends_with('-') => {
+            Some("a label between its dots begins or ends with a hyphen")
+        }
+        _ => None,
+    })
+}
+
+/// Bytes in the longest label of the DNS.
+const MAX_LABEL: usize = 63;
 /// Bytes in the longest name.
 const MAX_LEN: usize = 253;
 
@@ -131,7 +171,49 @@ mod tests {
     use super::*;
 
     fn file(name: &str, family: KeyFamily, pending: bool) -> String {
-        EntryFile::new(&EntryName::new(name).unwrap(), family, pending).to_string()
+        EntryFile::new(&EntryName::known(name).unwrap(), family, pending).to_string()
+    }
+
+    #[test]
+    fn names_that_look_like_patterns_or_options_are_refused() {
+        for name in [
+            "*",
+            "**",
+            "***",
+            "a*b",
+            "*a.b",
+            "a.*",
+            "a.*.b",
+            "*.*.b",
+            "*.",
+            "-x",
+            "x-.y",
+            "x.-y",
+            "x.",
+            "a..b",
+            "a:b",
+            ":",
+            "2001:db8:::1",
+        ] {
+            let refused = EntryName::new(name);
+            assert!(matches!(refused, Err(Error::InvalidName { .. })), "{name}");
+            // Where one is, it can still be shown and deleted.
+            assert!(EntryName::known(name).is_ok(), "{name}");
+        }
+        assert!(EntryName::new(&format!("{}.b", "a".repeat(64))).is_err());
+        for name in [
+            "shop.example.com",
+            "*.example.com",
+            "_dmarc.a_b.c",
+            "internal-ca",
+            "10.0.0.1",
+            "::1",
+            "2001:db8::1",
+            "xn--mnchen-3ya.de",
+            "1",
+        ] {
+            assert_eq!(EntryName::new(name).unwrap().as_str(), name);
+        }
     }
 
     #[test]
@@ -154,7 +236,8 @@ mod tests {
     fn the_longest_name_fits() {
         let longest = file(&"*".repeat(253), KeyFamily::Ecdsa, false);
         assert_eq!(longest.len(), 255);
-        assert!(EntryName::new(&"a".repeat(254)).is_err());
+        assert!(EntryName::known(&"a".repeat(254)).is_err());
+        assert!(EntryName::new(&vec!["a".repeat(62); 4].join(".")).is_ok());
     }
 
     #[test]
@@ -175,8 +258,12 @@ mod tests {
             "a,b",
             "a~e",
         ] {
-            let error = EntryName::new(name).unwrap_err();
-            assert!(matches!(error, Error::InvalidName { .. }), "{name:?}");
+            for refused in [EntryName::new(name), EntryName::known(name)] {
+                assert!(
+                    matches!(refused, Err(Error::InvalidName { .. })),
+                    "{name:?}"
+                );
+            }
         }
     }
 
@@ -193,7 +280,7 @@ mod tests {
         #[test]
         fn the_encoding_is_reversible(text in "[A-Za-z0-9*:_-][A-Za-z0-9.*:_-]{0,252}", family in 0..3_usize, pending: bool) {
             let family = KeyFamily::ALL[family];
-            let file = EntryFile::new(&EntryName::new(&text).unwrap(), family, pending);
+            let file = EntryFile::new(&EntryName::known(&text).unwrap(), family, pending);
             let written = file.to_string();
             prop_assert!(written.len() <= 255 && !written.contains('/') && !written.starts_with('.'));
             prop_assert_eq!(EntryFile::parse(&written), Some(file));

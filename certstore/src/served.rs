@@ -36,7 +36,7 @@ pub struct ServedCertificate {
 impl ServedCertificate {
     /// The file in the store's directory that it stands in.
     pub(crate) fn file(&self) -> Option<String> {
-        let name = EntryName::new(&self.entry).ok()?;
+        let name = EntryName::known(&self.entry).ok()?;
         Some(EntryFile::new(&name, self.key_type.family(), false).to_string())
     }
 

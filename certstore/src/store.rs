@@ -229,7 +229,7 @@ impl SealedStore {
     /// # Errors
     /// [`Error::InvalidName`], [`Error::NoEntry`].
     pub fn show(&self, name: &str) -> Result<Vec<Result<EntrySummary, BrokenEntry>>, Error> {
-        let name = EntryName::new(name)?;
+        let name = EntryName::known(name)?;
         let files = self.files_of(&name);
         if files.is_empty() {
             return Err(Error::NoEntry(name.to_string()));
@@ -245,7 +245,7 @@ impl SealedStore {
     /// # Errors
     /// [`Error::NoEntry`], [`Error::NoEntryOfFamily`]; or what the storage says.
     pub fn delete(&self, name: &str, family: Option<KeyFamily>) -> Result<Vec<Deleted>, Error> {
-        let name = EntryName::new(name)?;
+        let name = EntryName::known(name)?;
         let _writer = self.writer.lock();
         let files = self.files_of(&name);
         let none = files.is_empty();

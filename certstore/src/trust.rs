@@ -116,7 +116,7 @@ impl TrustStores {
     /// # Errors
     /// [`Error::NoTrustStore`]; or what the storage says.
     pub fn delete(&self, name: &str) -> Result<(), Error> {
-        let name = EntryName::new(name)?;
+        let name = EntryName::known(name)?;
         let file = file_name(&name);
         if !self.storage.list()?.contains(&file) {
             return Err(Error::NoTrustStore(name.to_string()));
@@ -125,7 +125,7 @@ impl TrustStores {
     }
 
     fn get(&self, name: &str) -> Result<(String, Vec<u8>), Error> {
-        let name = EntryName::new(name)?;
+        let name = EntryName::known(name)?;
         let file = file_name(&name);
         let record = self.storage.get(&file)?;
         let record = record.ok_or_else(|| Error::NoTrustStore(name.to_string()))?;
