@@ -63,6 +63,7 @@ fn fill(store: &SealedStore) {
             key: Some(key),
             exportable: false,
             allow_expired: false,
+            allow_name_change: false,
         };
         store.import(import).expect("a good certificate");
     }

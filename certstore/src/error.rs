@@ -126,6 +126,20 @@ pub enum Error {
         /// From when.
         date: String,
     },
+    /// The certificate is for something else than the one that it would replace.
+    #[error(
+        "the certificate is for {new}, and the one of the entry `{name}` that it would replace is for \
+         {old}: no name is in both. Import it under another name; or, if that is meant, with \
+         --allow-name-change"
+    )]
+    NamesReplaced {
+        /// The entry.
+        name: String,
+        /// What its certificate is for.
+        old: String,
+        /// What the new one is for.
+        new: String,
+    },
     /// The chain does not fit into a handshake.
     #[error("the chain is too long ({found}): at most {allowed} fit into a handshake")]
     ChainTooLong {

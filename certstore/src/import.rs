@@ -20,6 +20,8 @@ pub(crate) struct Input {
 pub(crate) struct Checked {
     /// From the leaf up, without a root at its end.
     pub(crate) chain: Vec<Vec<u8>>,
+    /// The names that the leaf is for.
+    pub(crate) names: Vec<String>,
     /// What the user should know.
     pub(crate) remarks: Vec<String>,
 }
@@ -72,7 +74,11 @@ pub(crate) fn check(
         .map(|index| inputs[*index].der.clone())
         .collect();
     check_length(&chain)?;
-    Ok(Checked { chain, remarks })
+    Ok(Checked {
+        chain,
+        names: info.names,
+        remarks,
+    })
 }
 
 fn parse_all(inputs: &[Input]) -> Result<Vec<X509Certificate<'_>>, Error> {

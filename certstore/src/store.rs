@@ -32,7 +32,7 @@ use crate::served::ServedCertificate;
 use crate::table::CertTable;
 
 use self::ledger::Ledger;
-use self::write::{KeySource, REQUEST_LABEL, remark_on_name};
+use self::write::{KeySource, REQUEST_LABEL, compare_names, remark_on_name};
 
 /// The entries of one store, and the KMS that seals them.
 ///
@@ -57,6 +57,8 @@ pub struct Import {
     pub exportable: bool,
     /// Whether a certificate outside its time is taken.
     pub allow_expired: bool,
+    /// Whether it may replace one with which it has no name in common.
+    pub allow_name_change: bool,
 }
 
 /// What was imported.
@@ -167,8 +169,8 @@ impl SealedStore {
     /// Checks a certificate and its key, and seals them: nothing is written before all is found good.
     ///
     /// # Errors
-    /// What is wrong with the name, the certificates or the key; [`Error::NoPendingKey`]; or what the
-    /// KMS or the storage says.
+    /// What is wrong with the name, the certificates or the key; [`Error::NoPendingKey`];
+    /// [`Error::NamesReplaced`]; or what the KMS or the storage says.
     pub fn import(&self, import: Import) -> Result<Imported, Error> {
         let name = EntryName::new(&import.name)?;
         let inputs = import::inputs(&import.chain_pem)?;
@@ -178,8 +180,12 @@ impl SealedStore {
         let checked = import::check(&inputs, key, self.now(), import.allow_expired)?;
         let mut remarks = checked.remarks;
         let file = EntryFile::new(&name, key.0.family(), false);
+        let there = self.look(&file, &mut remarks);
+        let names = (&there.names[..], &checked.names[..]);
+        let lost = compare_names(&name, names, import.allow_name_change)?;
+        remarks.splice(0..0, lost);
         let content = Content::Chain(checked.chain.iter().map(Vec::as_slice).collect());
-        let entry = self.write(&file, content, &source, &mut remarks)?;
+        let entry = self.write(&file, content, &source, &there)?;
         if let Some(request) = source.request {
             self.drop_request(&request, &mut remarks);
         }
@@ -210,7 +216,8 @@ impl SealedStore {
             exportable: wanted.exportable,
             request: None,
         };
-        let entry = self.write(&file, Content::Request(&der), &source, &mut Vec::new())?;
+        let there = self.look(&file, &mut Vec::new());
+        let entry = self.write(&file, Content::Request(&der), &source, &there)?;
         Ok((entry, pem::encode(REQUEST_LABEL, &der)))
     }
 

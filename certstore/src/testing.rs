@@ -64,6 +64,7 @@ pub(crate) fn import(name: &str, (chain, key): (String, PrivateKey)) -> Import {
         key: Some(key),
         exportable: false,
         allow_expired: false,
+        allow_name_change: false,
     }
 }
 

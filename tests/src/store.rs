@@ -35,6 +35,7 @@ pub fn import(store: &SealedStore, name: &str, issued: &Issued) {
         key: Some(key),
         exportable: false,
         allow_expired: false,
+        allow_name_change: false,
     };
     store.import(import).expect("a good certificate is sealed");
 }

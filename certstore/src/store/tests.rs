@@ -341,6 +341,48 @@ fn a_version_that_somebody_wrote_into_the_file_is_not_believed() {
 }
 
 #[test]
+fn names_that_a_replacement_loses_are_said_by_name() {
+    let f = Fixture::new();
+    let put = |names: &[&str], allow_name_change| {
+        let import = import(NAME, f.ca.issue(names).unwrap());
+        let imported = f.store.import(Import {
+            allow_name_change,
+            ..import
+        });
+        imported.map(|imported| imported.remarks.join("\n"))
+    };
+    put(&[NAME, "a.example", "b.example", "c.example.org"], false).unwrap();
+    let remarks = put(&[NAME, "*.example.org"], false).unwrap();
+    assert!(
+        remarks.contains("NO LONGER COVERED: a.example, b.example. "),
+        "{remarks}"
+    );
+    let remarks = put(&["c.example.org"], false).unwrap();
+    assert!(
+        remarks.contains("NO LONGER COVERED: shop.example.com, *.example.org. "),
+        "{remarks}"
+    );
+    let before = f.bytes(FILE);
+    let refused = put(&["other.example"], false).unwrap_err();
+    assert!(
+        matches!(&refused, Error::NamesReplaced { .. })
+            && refused.to_string().contains("--allow-name-change"),
+        "{refused}"
+    );
+    assert_eq!(f.bytes(FILE), before);
+    let remarks = put(&["other.example"], true).unwrap();
+    assert!(remarks.contains("NO LONGER COVERED: c.example.org. "));
+    assert!(
+        !put(&["other.example"], false)
+            .unwrap()
+            .contains("NO LONGER")
+    );
+    // What cannot be used covers nothing.
+    f.storage.put(FILE, b"broken", Expected::Any).unwrap();
+    put(&[NAME], false).unwrap();
+}
+
+#[test]
 fn writers_of_one_name_take_turns() {
     let f = Fixture::new();
     let versions = StdMutex::new(Vec::new());
@@ -377,6 +419,7 @@ fn without_key(chain: String) -> Import {
         key: None,
         exportable: true,
         allow_expired: false,
+        allow_name_change: false,
     }
 }
 

@@ -23,6 +23,22 @@ pub(super) struct KeySource {
     pub(super) request: Option<EntryFile>,
 }
 
+/// What a write replaces.
+pub(super) struct There {
+    expected: Expected,
+    /// The names that its certificate is for, if it is authentic.
+    pub(super) names: Vec<String>,
+}
+
+impl There {
+    fn of(expected: Expected) -> Self {
+        Self {
+            expected,
+            names: Vec::new(),
+        }
+    }
+}
+
 impl SealedStore {
     /// Seals and writes, in the place of what is there.
     pub(super) fn write(
@@ -30,10 +46,9 @@ impl SealedStore {
         file: &EntryFile,
         content: Content<'_>,
         source: &KeySource,
-        remarks: &mut Vec<String>,
+        there: &There,
     ) -> Result<EntrySummary, Error> {
         let file_name = file.to_string();
-        let expected = self.replaceable(&file_name, remarks);
         let version = self.ledger.version(&file_name).checked_add(1);
         let version = version.ok_or_else(|| Error::VersionExhausted(file.name.to_string()))?;
         let bytes = self.sealer.seal(Draft {
@@ -44,7 +59,7 @@ impl SealedStore {
             key: &source.key,
         })?;
         let summary = EntrySummary::of(&file_name, &self.sealer.read(&file_name, &bytes)?)?;
-        self.storage.put(&file_name, &bytes, expected)?;
+        self.storage.put(&file_name, &bytes, there.expected)?;
         self.ledger.note_version(&file_name, version);
         Ok(summary)
     }
@@ -58,30 +73,38 @@ impl SealedStore {
         }
     }
 
-    /// Takes note of what is to be replaced: its version, if it is authentic.
-    fn replaceable(&self, file: &str, remarks: &mut Vec<String>) -> Expected {
-        let opened = |record: &Record| {
-            let entry = self.sealer.read(file, &record.bytes)?;
-            self.sealer.unseal(&entry)?;
-            self.ledger.note_version(file, entry.header.version);
-            Ok::<_, Error>(())
-        };
-        let record = match self.storage.get(file) {
-            Ok(None) => return Expected::Absent,
+    /// Takes note of what is to be replaced: its version and its names, if it is authentic.
+    pub(super) fn look(&self, file: &EntryFile, remarks: &mut Vec<String>) -> There {
+        let file = file.to_string();
+        let record = match self.storage.get(&file) {
+            Ok(None) => return There::of(Expected::Absent),
             Ok(Some(record)) => record,
             Err(error) => {
                 remarks.push(format!(
                     "the file {file}, which could not be read ({error}), was replaced"
                 ));
-                return Expected::Any;
+                return There::of(Expected::Any);
             }
         };
-        if let Err(error) = opened(&record) {
-            remarks.push(format!(
-                "the file {file}, which could not be used ({error}), was replaced"
-            ));
+        let names = self
+            .authentic_names(&file, &record)
+            .unwrap_or_else(|error| {
+                remarks.push(format!(
+                    "the file {file}, which could not be used ({error}), was replaced"
+                ));
+                Vec::new()
+            });
+        There {
+            expected: Expected::Version(record.version),
+            names,
         }
-        Expected::Version(record.version)
+    }
+
+    fn authentic_names(&self, file: &str, record: &Record) -> Result<Vec<String>, Error> {
+        let entry = self.sealer.read(file, &record.bytes)?;
+        self.sealer.unseal(&entry)?;
+        self.ledger.note_version(file, entry.header.version);
+        Ok(EntrySummary::of(file, &entry)?.names)
     }
 
     /// The key that was handed in, or else one that the store has.
@@ -190,6 +213,41 @@ pub(super) fn remark_on_name(entry: &EntrySummary, remarks: &mut Vec<String>) {
             entry.names.join(", ")
         ));
     }
+}
+
+/// What is to be said of names that the certificate of `name` loses, from the old ones to the new.
+///
+/// # Errors
+/// [`Error::NamesReplaced`] where it loses all, unless that is `allowed`.
+pub(super) fn compare_names(
+    name: &EntryName,
+    (old, new): (&[String], &[String]),
+    allowed: bool,
+) -> Result<Option<String>, Error> {
+    let lost: Vec<_> = old.iter().filter(|name| !host::covers(new, name)).collect();
+    let lost = lost.iter().map(|name| name.as_str()).collect::<Vec<_>>();
+    if lost.is_empty() {
+        return Ok(None);
+    }
+    let common = lost.len() < old.len() || new.iter().any(|name| host::covers(old, name));
+    if !common && !allowed {
+        return Err(Error::NamesReplaced {
+            name: name.to_string(),
+            old: old.join(", "),
+            new: new.join(", "),
+        });
+    }
+    Ok(Some(format!(
+        "NO LONGER COVERED: {}. The certificate that was replaced was for {}, and this one is not: clients \
+         that ask for {} are refused unless another entry has one",
+        lost.join(", "),
+        if lost.len() == 1 {
+            "this name"
+        } else {
+            "these names"
+        },
+        if lost.len() == 1 { "it" } else { "them" },
+    )))
 }
 
 pub(super) const REQUEST_LABEL: &str = "CERTIFICATE REQUEST";

@@ -122,6 +122,7 @@ impl Custody {
             key,
             exportable: import.exportable,
             allow_expired: import.allow_expired,
+            allow_name_change: import.allow_name_change,
         });
         let imported = imported.map_err(Refusal::failed)?;
         Ok(Response::Imported(Box::new(Imported {

@@ -88,6 +88,9 @@ pub struct CertImport {
     pub exportable: bool,
     /// Whether a certificate outside its dates is taken as well.
     pub allow_expired: bool,
+    /// Whether it may replace one with which it has no name in common.
+    #[serde(default)]
+    pub allow_name_change: bool,
 }
 
 /// A PEM text without secrets, and where it came from.

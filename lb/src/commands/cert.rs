@@ -63,6 +63,9 @@ pub struct CertImportOptions {
     /// Take a certificate outside its dates as well
     #[arg(long)]
     pub allow_expired: bool,
+    /// Replace a certificate with one for other names as well
+    #[arg(long)]
+    pub allow_name_change: bool,
 }
 
 /// Options of `sealgate cert csr`.
@@ -117,6 +120,7 @@ fn import(session: &Session, options: &CertImportOptions) -> Result<(), Failure>
         chain: input.chain,
         exportable: options.exportable,
         allow_expired: options.allow_expired,
+        allow_name_change: options.allow_name_change,
     };
     let done = session.perform(Request::CertImport(request), input.key)?;
     let Response::Imported(imported) = done else {

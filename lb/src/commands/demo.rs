@@ -85,6 +85,7 @@ fn certificate(directory: StateDirectory) -> Result<String, Failure> {
         key: Some(key),
         exportable: false,
         allow_expired: false,
+        allow_name_change: false,
     };
     custody.store().import(import).map_err(Failure::failed)?;
     Ok(ca.pem().to_owned())
