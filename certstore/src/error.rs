@@ -237,7 +237,7 @@ pub enum Error {
         /// This one.
         here: String,
     },
-    /// A KMS key that is not the store's wrapped its data key.
+    /// A KMS key that is here, but not the store's, wrapped its data key.
     #[error(
         "it is sealed under KMS key {found}, and the store's key is {configured}: set `certstore.key` to it"
     )]
@@ -247,6 +247,12 @@ pub enum Error {
         /// What is configured.
         configured: kms::KeyId,
     },
+    /// A KMS key that is not here wrapped its data key.
+    #[error(
+        "it is sealed under KMS key {0}, which is not here: it comes from another KMS, or from a later \
+         state of this one; restore the key database that belongs to it, or import the certificate again"
+    )]
+    ForeignKms(kms::KeyId),
     /// Key and certificate of an entry are not of each other.
     #[error("its private key and its certificate do not belong together: import both again")]
     EntryMismatch,

@@ -101,9 +101,13 @@ impl Sealer {
         if found.key_id == configured {
             return Ok(());
         }
-        Err(Error::ForeignKey {
-            found: found.key_id,
-            configured,
+        Err(match self.kms.resolve(&KeyRef::Id(found.key_id)) {
+            Err(kms::Error::KeyNotFound(_)) => Error::ForeignKms(found.key_id),
+            Err(damaged) => damaged.into(),
+            Ok(_) => Error::ForeignKey {
+                found: found.key_id,
+                configured,
+            },
         })
     }
 

@@ -228,10 +228,10 @@ fn entries_of_another_store_region_or_kms_are_refused() {
         Error::ForeignRegion { .. }
     ));
     let elsewhere = store(f.storage.clone(), Arc::new(kms()), STORE, "local");
-    assert!(matches!(
-        refusal(&elsewhere, FILE),
-        Error::ForeignKey { .. }
-    ));
+    let foreign = refusal(&elsewhere, FILE);
+    assert!(matches!(foreign, Error::ForeignKms(_)));
+    // A key that is not here cannot be configured.
+    assert!(!foreign.to_string().contains("certstore.key"), "{foreign}");
 }
 
 #[test]
