@@ -206,6 +206,17 @@ pub enum Error {
         /// The state directory.
         state: PathBuf,
     },
+    /// The root key's name is a link to nothing.
+    #[error(
+        "the root key {} is a symbolic link to {}, where nothing is: put the root key there first, or \
+         name that file itself", path.display(), to.display()
+    )]
+    RootKeyDangling {
+        /// The link.
+        path: PathBuf,
+        /// What it leads to.
+        to: PathBuf,
+    },
     /// A file that must not be overwritten is there.
     #[error("{} exists already and is left as it is: {fix}", path.display())]
     Exists {

@@ -70,7 +70,7 @@ impl StateDirectory {
     ///
     /// # Errors
     /// [`Error::Exists`] where there is one already, [`Error::StateExposed`], [`Error::RootKeyInside`],
-    /// [`Error::InvalidIdentity`], [`Error::Locked`], [`Error::OtherIdentity`],
+    /// [`Error::RootKeyDangling`], [`Error::InvalidIdentity`], [`Error::Locked`], [`Error::OtherIdentity`],
     /// [`Error::StoreOrphaned`]; for a root key or key database that is there and
     /// does not open, what is wrong with it; or what the system says.
     pub fn init(
@@ -244,6 +244,7 @@ impl Plan {
             None => default_root_key(path)?,
         };
         refuse_inside(&root_key, path)?;
+        refuse_dangling(&root_key)?;
         Ok(Self {
             state: path.to_owned(),
             root_key,
@@ -433,6 +434,20 @@ fn refuse_inside(root_key: &Path, state: &Path) -> Result<(), Error> {
         });
     }
     Ok(())
+}
+
+/// A link to nothing can neither be read nor be replaced by a new root key.
+fn refuse_dangling(root_key: &Path) -> Result<(), Error> {
+    let is_link = fs::symlink_metadata(root_key).is_ok_and(|metadata| metadata.is_symlink());
+    match fs::metadata(root_key) {
+        Err(error) if is_link && error.kind() == io::ErrorKind::NotFound => {
+            Err(Error::RootKeyDangling {
+                to: fs::read_link(root_key).unwrap_or_default(),
+                path: root_key.to_owned(),
+            })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The path without symbolic links and dots, as far as it exists; the rest as it is written.

@@ -51,7 +51,7 @@ impl<F: FileSystem> RootKeyFile<F> {
     /// Makes a fresh key and writes it; durable when this returns. Its directory exists.
     ///
     /// The key is written under a temporary name and gets its own whole, so that a crash leaves
-    /// either no root key or a good one (and perhaps, under `.NAME.` and 16 hex digits, one that was
+    /// either no root key or a good one (and perhaps, under `.root-key.` and 16 hex digits, one that was
     /// never used).
     ///
     /// # Errors
@@ -72,9 +72,8 @@ impl<F: FileSystem> RootKeyFile<F> {
 
     fn temporary(&self, environment: &Environment) -> PathBuf {
         let number = u64::from_be_bytes(environment.random_bytes());
-        let name = self.path.file_name().unwrap_or_default();
-        let name = format!(".{}.{number:016x}", name.display());
-        parent(&self.path).join(name)
+        // Not from the file's own name, which may be as long as names can be.
+        parent(&self.path).join(format!(".root-key.{number:016x}"))
     }
 
     fn write(&self, path: &Path, root: &RootKey) -> io::Result<()> {
@@ -220,6 +219,15 @@ mod tests {
         assert_eq!(metadata.permissions().mode() & 0o7777, 0o600);
         assert_eq!(metadata.len(), 82);
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn its_name_may_be_as_long_as_names_can_be() {
+        let directory = TempDir::new().unwrap();
+        let path = directory.path().join("k".repeat(255));
+        let file = RootKeyFile::new(&path);
+        file.create(&Environment::system()).unwrap();
+        read(&path).unwrap();
     }
 
     /// A file of version 1 as it was first written: it must be readable for ever.

@@ -137,6 +137,29 @@ fn a_root_key_inside_is_refused_before_anything_is_made() {
 }
 
 #[test]
+fn a_root_key_that_cannot_be_made_is_refused_before_anything_is() {
+    let scratch = scratch();
+    let link = scratch.state.with_file_name("link");
+    for target in [
+        scratch.state.with_file_name("nothing"),
+        scratch.state.join("root.key"),
+    ] {
+        symlink(&target, &link).unwrap();
+        let refused = scratch.init_with_root(&link).map(drop);
+        assert!(
+            matches!(&refused, Err(Error::RootKeyDangling { to, .. }) if *to == target),
+            "{refused:?}"
+        );
+        fs::remove_file(&link).unwrap();
+    }
+    let too_long = scratch.state.with_file_name("k".repeat(256));
+    assert!(scratch.init_with_root(&too_long).is_err());
+    assert!(!scratch.state.exists());
+    let longest = scratch.state.with_file_name("k".repeat(255));
+    scratch.init_with_root(&longest).unwrap();
+}
+
+#[test]
 fn a_root_key_that_moved_inside_is_not_used() {
     let scratch = scratch();
     let state = scratch.init().unwrap();
