@@ -104,6 +104,13 @@ pub enum Error {
         /// What the certificates are for.
         subjects: String,
     },
+    /// The certificate is the key's, in a form that TLS does not have.
+    #[error(
+        "the certificate for {0} spells the curve of its key out instead of naming it, and TLS clients \
+         refuse that: `openssl ec -param_enc named_curve -in key.pem -out named.pem`, then have a \
+         certificate issued for that key"
+    )]
+    ExplicitParameters(String),
     /// The certificate's time is over.
     #[error(
         "the certificate for {subject} expired on {date}: renew it, or import it all the same with \

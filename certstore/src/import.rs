@@ -7,7 +7,7 @@ use x509_parser::prelude::X509Certificate;
 
 use crate::certificate::{self, CertificateInfo, date, name};
 use crate::error::Error;
-use crate::key_type::KeyType;
+use crate::key_type::{KeyFamily, KeyType};
 use crate::pem;
 
 /// One certificate of the input, and where it stood.
@@ -105,13 +105,7 @@ fn find_leaf(
         .collect();
     let began = |index: &usize| pool[*index].validity().not_before.timestamp();
     let leaf = of_key.iter().copied().max_by_key(began);
-    let leaf = leaf.ok_or_else(|| {
-        let subjects: Vec<_> = pool.iter().map(title).collect();
-        Error::KeyMismatch {
-            key_type,
-            subjects: subjects.join("; "),
-        }
-    })?;
+    let leaf = leaf.ok_or_else(|| mismatch(pool, key_type, public_key))?;
     if of_key
         .iter()
         .any(|index| pool[*index].as_raw() != pool[leaf].as_raw())
@@ -121,6 +115,27 @@ fn find_leaf(
         );
     }
     Ok(leaf)
+}
+
+/// Why no certificate is the key's.
+fn mismatch(pool: &[X509Certificate<'_>], key_type: KeyType, public_key: &[u8]) -> Error {
+    let explicit = |certificate: &&X509Certificate<'_>| {
+        let found = certificate.public_key();
+        let curve = found.algorithm.parameters.as_ref();
+        // The same point, at the end of both, on a curve that is not named.
+        key_type.family() == KeyFamily::Ecdsa
+            && curve.is_some_and(|curve| curve.as_sequence().is_ok())
+            && !found.subject_public_key.data.is_empty()
+            && public_key.ends_with(&found.subject_public_key.data)
+    };
+    if let Some(explicit) = pool.iter().find(explicit) {
+        return Error::ExplicitParameters(title(explicit));
+    }
+    let subjects: Vec<_> = pool.iter().map(title).collect();
+    Error::KeyMismatch {
+        key_type,
+        subjects: subjects.join("; "),
+    }
 }
 
 /// What to call a certificate in a sentence: its subject, or its names where it has none.
@@ -442,6 +457,31 @@ mod tests {
             text.contains("belongs to none of the certificates (CN=leaf; CN=middle)"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn a_certificate_that_spells_its_curve_out_is_told_from_one_of_another_key() {
+        let pki = Pki::new();
+        pki.0
+            .run("ecparam -name prime256v1 -genkey -noout -param_enc explicit -out long.key");
+        pki.0.run("req -x509 -key long.key -subj /CN=long -addext subjectAltName=DNS:a.example -out long.pem");
+        let check = |key, names: &[&str]| pki.check_at(key, names, SystemTime::now()).map(drop);
+        let error = check("long", &["long"]).unwrap_err();
+        assert!(
+            matches!(&error, Error::ExplicitParameters(title) if title == "CN=long")
+                && error
+                    .to_string()
+                    .contains("openssl ec -param_enc named_curve"),
+            "{error}"
+        );
+        assert!(matches!(
+            check("leaf", &["long"]),
+            Err(Error::KeyMismatch { .. })
+        ));
+        // The key alone does no harm: it is sealed with its curve named.
+        pki.0
+            .run("ec -in leaf.key -param_enc explicit -out explicit.key");
+        check("explicit", &["leaf", "middle"]).unwrap();
     }
 
     #[test]

@@ -458,6 +458,10 @@ mod tests {
                 "1.3.132.0.10",
             ),
             (
+                "-algorithm ec -pkeyopt ec_paramgen_curve:P-521 -pkeyopt ec_param_enc:explicit",
+                "-param_enc named_curve",
+            ),
+            (
                 "-algorithm rsa -pkeyopt rsa_keygen_bits:1024",
                 "less than 2048",
             ),

@@ -141,6 +141,10 @@ fn refusal(der: &[u8], encoding: Encoding) -> Error {
         (EC, Some(P256 | P384)) => Error::MalformedKey(encoding),
         (EC, Some(P521)) => Error::UnsupportedKey("an ECDSA key on P-521".into()),
         (EC, Some(curve)) => Error::UnsupportedKey(format!("an ECDSA key on the curve {curve}")),
+        (EC, None) => Error::UnsupportedKey(
+            "an ECDSA key that spells another curve out (openssl ec -param_enc named_curve names it)"
+                .into(),
+        ),
         (ED25519, _) => Error::MalformedKey(encoding),
         (other, _) => Error::UnsupportedKey(format!("a key of the algorithm {other}")),
     }
