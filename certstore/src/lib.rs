@@ -61,6 +61,6 @@ pub use key_type::{KeyFamily, KeyType, UnknownKeyType};
 pub use name::EntryName;
 pub use private_key::{Encoding, PrivateKey};
 pub use served::ServedCertificate;
-pub use store::{CsrRequest, Deleted, Import, Imported, SealedStore, Verification, list};
+pub use store::{CsrRequest, Deleted, Import, Imported, SealedStore, Verification, list, show};
 pub use table::{CertTable, ClientOffer};
 pub use watch::{Change, Watcher};

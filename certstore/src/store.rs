@@ -128,6 +128,35 @@ pub fn list(
     Ok(parallel::map(&files, summary, &|_, _| {}))
 }
 
+/// What the entry `name` has, one for each family of keys and for each request, as [`list`] says it; a
+/// file that cannot be read is there, too.
+///
+/// # Errors
+/// [`Error::InvalidName`], [`Error::NoEntry`].
+pub fn show(
+    storage: &dyn Storage,
+    store: Uuid,
+    region: &str,
+    name: &str,
+) -> Result<Vec<Result<EntrySummary, BrokenEntry>>, Error> {
+    let name = EntryName::known(name)?;
+    let files = files_of(storage, &name);
+    if files.is_empty() {
+        return Err(Error::NoEntry(name.to_string()));
+    }
+    let summary = |file: &EntryFile| summary(storage, &file.to_string(), store, region);
+    Ok(files.iter().map(summary).collect())
+}
+
+/// The files that the entry `name` has, requests among them.
+fn files_of(storage: &dyn Storage, name: &EntryName) -> Vec<EntryFile> {
+    let both = |family| [false, true].map(|pending| EntryFile::new(name, family, pending));
+    let mut files: Vec<_> = KeyFamily::ALL.into_iter().flat_map(both).collect();
+    // One that cannot be read is there, too.
+    files.retain(|file| !matches!(storage.get(&file.to_string()), Ok(None)));
+    files
+}
+
 fn summary(
     storage: &dyn Storage,
     file: &str,
@@ -230,21 +259,12 @@ impl SealedStore {
         list(&*self.storage, self.sealer.store, &self.sealer.region)
     }
 
-    /// What the entry `name` has, one for each family of keys and for each request, as
-    /// [`list`](Self::list) says it.
+    /// What the entry `name` has, as [`show`] says it.
     ///
     /// # Errors
-    /// [`Error::InvalidName`], [`Error::NoEntry`].
+    /// As of [`show`].
     pub fn show(&self, name: &str) -> Result<Vec<Result<EntrySummary, BrokenEntry>>, Error> {
-        let name = EntryName::known(name)?;
-        let files = self.files_of(&name);
-        if files.is_empty() {
-            return Err(Error::NoEntry(name.to_string()));
-        }
-        Ok(files
-            .iter()
-            .map(|file| self.summary(&file.to_string()))
-            .collect())
+        show(&*self.storage, self.sealer.store, &self.sealer.region, name)
     }
 
     /// Deletes the entry `name`, or its part with a key of that family, with requests that wait.
@@ -409,13 +429,8 @@ impl SealedStore {
         self.storage.get(file)?.ok_or(Error::Missing)
     }
 
-    /// The files that the entry `name` has, requests among them.
     fn files_of(&self, name: &EntryName) -> Vec<EntryFile> {
-        let both = |family| [false, true].map(|pending| EntryFile::new(name, family, pending));
-        let mut files: Vec<_> = KeyFamily::ALL.into_iter().flat_map(both).collect();
-        // One that cannot be read is there, too.
-        files.retain(|file| !matches!(self.storage.get(&file.to_string()), Ok(None)));
-        files
+        files_of(&*self.storage, name)
     }
 
     fn now(&self) -> SystemTime {

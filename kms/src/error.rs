@@ -314,6 +314,12 @@ pub enum Error {
     /// The name cannot be a record's.
     #[error("`{0}` cannot be the name of a record")]
     InvalidRecordName(String),
+    /// A directory, a device or the like stands in a record's place.
+    #[error(
+        "{} is not a regular file: it was not written here; look what it is, and move it away",
+        .0.display()
+    )]
+    NotARecord(PathBuf),
     /// No record is that long.
     #[error(
         "{} is longer than any record (4 MiB): it was not written here; remove it or restore it \

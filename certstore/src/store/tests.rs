@@ -523,6 +523,42 @@ fn requests_are_for_names_that_certificates_can_have() {
     }
 }
 
+// === What does not belong there ===
+
+#[test]
+fn an_entry_that_cannot_be_read_is_shown_with_the_reason() {
+    let f = Fixture::new();
+    f.import(NAME, KeyType::EcdsaP256, 30);
+    f.import(NAME, KeyType::Rsa2048, 30);
+    f.storage.put(FILE, b"broken", Expected::Any).unwrap();
+    let shown = show(&*f.storage, STORE, "local", NAME).unwrap();
+    let [broken, good] = &shown[..] else {
+        panic!("{shown:?}")
+    };
+    assert_eq!(broken.as_ref().unwrap_err().file, FILE);
+    assert_eq!(good.as_ref().unwrap().key_type, KeyType::Rsa2048);
+    assert_eq!(f.store.show("Shop.Example.com").unwrap().len(), 2);
+    assert!(matches!(
+        f.store.show("other.example"),
+        Err(Error::NoEntry(_))
+    ));
+}
+
+#[test]
+fn a_directory_in_an_entrys_place_is_named_and_not_deleted() {
+    let directory = tempfile::tempdir().unwrap();
+    let f = Fixture::on(Arc::new(kms::storage::FileStorage::new(directory.path())));
+    std::fs::create_dir(directory.path().join(FILE)).unwrap();
+    let refused = f.store.delete(NAME, None).unwrap_err();
+    assert!(
+        matches!(&refused, Error::Kms(kms::Error::NotARecord(path)) if path.ends_with(FILE)),
+        "{refused}"
+    );
+    let shown = f.store.show(NAME).unwrap();
+    assert!(shown[0].is_err());
+    assert!(directory.path().join(FILE).exists());
+}
+
 // === Many ===
 
 #[test]

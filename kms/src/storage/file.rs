@@ -61,7 +61,7 @@ impl<F: FileSystem> FileStorage<F> {
         let bytes = match self.files.read(&path, MAX_RECORD + 1) {
             Ok(bytes) => bytes,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(Error::io("read", path)(error)),
+            Err(error) => return Err(failed("read", path, error)),
         };
         if bytes.len() > MAX_RECORD {
             return Err(Error::RecordTooLong(path));
@@ -140,9 +140,8 @@ impl<F: FileSystem> Storage for FileStorage<F> {
             .and_then(|()| file.sync())
             .map_err(Error::io("write", &temporary))
             .and_then(|()| {
-                self.files
-                    .rename(&temporary, &path)
-                    .map_err(Error::io("write", &path))
+                let renamed = self.files.rename(&temporary, &path);
+                renamed.map_err(|error| failed("write", path, error))
             });
         if let Err(error) = renamed {
             // Best effort: it is not a record, and the next writer sweeps.
@@ -159,7 +158,7 @@ impl<F: FileSystem> Storage for FileStorage<F> {
         let path = self.directory.join(name);
         match self.files.remove(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                Err(Error::io("remove", path)(error))
+                Err(failed("remove", path, error))
             }
             _ => self.sync_directory(),
         }
@@ -170,6 +169,15 @@ impl<F: FileSystem> Storage for FileStorage<F> {
         names.retain(|name| check_name(name).is_ok());
         names.sort_unstable();
         Ok(names)
+    }
+}
+
+/// Why something was not done to a record.
+fn failed(action: &'static str, path: PathBuf, error: io::Error) -> Error {
+    match error.kind() {
+        // As said of what is opened, and of what is removed or renamed to.
+        io::ErrorKind::InvalidInput | io::ErrorKind::IsADirectory => Error::NotARecord(path),
+        _ => Error::io(action, path)(error),
     }
 }
 

@@ -31,14 +31,15 @@ pub trait Storage: Send + Sync {
     /// The record of that name, if there is one.
     ///
     /// # Errors
-    /// [`Error::InvalidRecordName`], [`Error::RecordTooLong`], or what the medium says.
+    /// [`Error::InvalidRecordName`], [`Error::RecordTooLong`], [`Error::NotARecord`], or what the
+    /// medium says.
     fn get(&self, name: &str) -> Result<Option<Record>, Error>;
 
     /// Writes a record, if it is now as `expected`; durable when this returns.
     ///
     /// # Errors
     /// [`Error::Conflict`] where it is not, with nothing written; [`Error::InvalidRecordName`],
-    /// [`Error::RecordTooLong`], or what the medium says, and then it is the old or the new one.
+    /// [`Error::RecordTooLong`], [`Error::NotARecord`], or what the medium says, and then it is the old or the new one.
     fn put(&self, name: &str, bytes: &[u8], expected: Expected) -> Result<Version, Error>;
 
     /// Removes a record, if it is now as `expected`; durable when this returns. To remove what is

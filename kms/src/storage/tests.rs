@@ -103,9 +103,15 @@ fn what_is_no_regular_file_is_an_error_and_never_waited_for() {
     rustix::fs::mknodat(rustix::fs::CWD, &fifo, rustix::fs::FileType::Fifo, mode, 0).unwrap();
     fs::create_dir(directory.path().join("directory")).unwrap();
     let storage = FileStorage::new(directory.path());
+    let refused = |result: Result<(), Error>| {
+        assert!(matches!(result, Err(Error::NotARecord(_))), "{result:?}");
+    };
     for name in ["fifo", "directory"] {
-        assert!(matches!(storage.get(name), Err(Error::Io { .. })), "{name}");
+        refused(storage.get(name).map(drop));
     }
+    refused(storage.put("directory", b"", Expected::Any).map(drop));
+    refused(storage.delete("directory", Expected::Any));
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 2);
 }
 
 #[test]

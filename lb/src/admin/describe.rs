@@ -15,15 +15,37 @@ use super::protocol::{Entry, KeyDescription, RefusedEntry};
 /// When the store cannot be listed.
 pub fn entries(directory: &StateDirectory) -> Result<(Vec<Entry>, Vec<RefusedEntry>), Error> {
     let files = FileStorage::new(directory.store_directory());
-    let identity = directory.identity();
+    let region = &directory.identity().region;
+    let summaries = certstore::list(&files, directory.store_id(), region)?;
+    Ok(told_apart(summaries, directory.identity()))
+}
+
+/// What a store has of the entry `name`, as [`entries`] says it.
+///
+/// # Errors
+/// When it has nothing.
+pub fn entry_parts(
+    directory: &StateDirectory,
+    name: &str,
+) -> Result<(Vec<Entry>, Vec<RefusedEntry>), Error> {
+    let files = FileStorage::new(directory.store_directory());
+    let region = &directory.identity().region;
+    let summaries = certstore::show(&files, directory.store_id(), region, name)?;
+    Ok(told_apart(summaries, directory.identity()))
+}
+
+fn told_apart(
+    summaries: Vec<Result<EntrySummary, BrokenEntry>>,
+    identity: &Identity,
+) -> (Vec<Entry>, Vec<RefusedEntry>) {
     let (mut entries, mut refused) = (Vec::new(), Vec::new());
-    for summary in certstore::list(&files, directory.store_id(), &identity.region)? {
+    for summary in summaries {
         match summary {
             Ok(summary) => entries.push(entry(&summary, identity)),
             Err(unusable) => refused.push(broken(&unusable)),
         }
     }
-    Ok((entries, refused))
+    (entries, refused)
 }
 
 /// A time in RFC 3339, to the second; what lies beyond the calendar is its end.

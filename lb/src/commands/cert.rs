@@ -10,8 +10,10 @@ use super::failure::Failure;
 use super::output::Output;
 use super::prompt;
 use super::session::Session;
+use crate::admin::describe;
 use crate::admin::protocol::{
-    CertCsr, CertDelete, CertImport, Entry, Imported, PemText, Publication, Request, Response,
+    CertCsr, CertDelete, CertImport, Entry, Imported, PemText, Publication, RefusedEntry, Request,
+    Response,
 };
 use crate::admin::wire::Secret;
 
@@ -107,8 +109,8 @@ pub fn run(session: &Session, command: &Cert) -> Result<(), Failure> {
     match command {
         Cert::Import(options) => import(session, options),
         Cert::Csr(options) => csr(session, options),
-        Cert::List => list(session, None),
-        Cert::Show { name } => list(session, Some(name)),
+        Cert::List => list(session),
+        Cert::Show { name } => show(session, name),
         Cert::Delete(options) => delete(session, options),
     }
 }
@@ -262,35 +264,42 @@ fn delete(session: &Session, options: &DeleteOptions) -> Result<(), Failure> {
     super::deleted(session, &done)
 }
 
-/// Shows all entries, or those of one name, from their clear headers: no key is needed for that.
-fn list(session: &Session, name: Option<&str>) -> Result<(), Failure> {
+/// Shows all entries from their clear headers: no key is needed for that.
+fn list(session: &Session) -> Result<(), Failure> {
     let directory = session.directory()?;
-    let (mut entries, broken) =
-        crate::admin::describe::entries(&directory).map_err(Failure::failed)?;
-    for file in &broken {
-        session
-            .output
-            .warning(&format!("{}: {}", file.file, file.reason));
-    }
-    if let Some(name) = name {
-        entries.retain(|entry| entry.name == name.to_lowercase());
-        if entries.is_empty() {
-            return Err(Failure::failed(format!(
-                "there is no certificate `{name}` in the store: `sealgate cert list` shows those that there are"
-            )));
-        }
-        return session.output.result(&entries, |_| {
-            entries.iter().map(details).collect::<Vec<_>>().join("\n")
-        });
-    }
+    let (entries, broken) = describe::entries(&directory).map_err(Failure::failed)?;
+    warn_of(&broken, session);
     session
         .output
         .result(&entries, |out| table(&entries, out))?;
-    if entries.is_empty() {
+    if entries.is_empty() && broken.is_empty() {
         session.output.remark(
             "The store is empty: `sealgate cert import NAME --cert chain.pem --key key.pem` seals a certificate.",
         );
     }
+    whole(&broken)
+}
+
+/// Shows the entries of one name, from their clear headers.
+fn show(session: &Session, name: &str) -> Result<(), Failure> {
+    let directory = session.directory()?;
+    let (entries, broken) = describe::entry_parts(&directory, name).map_err(Failure::failed)?;
+    warn_of(&broken, session);
+    session.output.result(&entries, |_| {
+        entries.iter().map(details).collect::<Vec<_>>().join("\n")
+    })?;
+    whole(&broken)
+}
+
+fn warn_of(broken: &[RefusedEntry], session: &Session) {
+    for file in broken {
+        session
+            .output
+            .warning(&format!("{}: {}", file.file, file.reason));
+    }
+}
+
+fn whole(broken: &[RefusedEntry]) -> Result<(), Failure> {
     match broken.is_empty() {
         true => Ok(()),
         false => Err(Failure::shown(1)),
