@@ -263,15 +263,16 @@ pub enum Error {
     /// Key and certificate of an entry are not of each other.
     #[error("its private key and its certificate do not belong together: import both again")]
     EntryMismatch,
-    /// It is older than what is served.
+    /// It is older than what was there.
     #[error(
-        "it is older (version {found}) than the one that is served (version {served}), which stays; to go back on purpose, delete the entry first"
+        "it is older (version {found}) than what was here before (version {newest}), and is not served; \
+         to go back on purpose, delete the entry with `sealgate cert delete`, then put the file back"
     )]
     Older {
         /// Of the file.
         found: u64,
-        /// Of the one that is served.
-        served: u64,
+        /// Of the newest that was seen.
+        newest: u64,
     },
 
     // === What the surroundings refuse ===

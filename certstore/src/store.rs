@@ -267,7 +267,8 @@ impl SealedStore {
         show(&*self.storage, self.sealer.store, &self.sealer.region, name)
     }
 
-    /// Deletes the entry `name`, or its part with a key of that family, with requests that wait.
+    /// Deletes the entry `name`, or its part with a key of that family, with requests that wait. An
+    /// older version of it that is put back afterwards is served again.
     ///
     /// # Errors
     /// [`Error::NoEntry`], [`Error::NoEntryOfFamily`]; or what the storage says.
@@ -292,6 +293,7 @@ impl SealedStore {
         }
         for Deleted { file, .. } in &deleted {
             self.storage.delete(file, Expected::Any)?;
+            self.ledger.forgive(file);
         }
         Ok(deleted)
     }
@@ -369,6 +371,19 @@ impl SealedStore {
     /// Remembers which content of `file` is served, so that it is not opened again.
     pub(crate) fn note_served(&self, file: &str, content: Option<Version>) {
         self.ledger.note_served(file, content);
+    }
+
+    /// Refuses an entry that is older than one that this process has seen in that file, whatever became
+    /// of the newer one: it is somebody's attempt to bring it back.
+    pub(crate) fn check_age(&self, file: &str, version: u64) -> Result<(), Error> {
+        let newest = self.ledger.floor(file);
+        if version >= newest {
+            return Ok(());
+        }
+        Err(Error::Older {
+            found: version,
+            newest,
+        })
     }
 
     /// The names of all files.

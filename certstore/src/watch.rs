@@ -196,7 +196,7 @@ impl Publisher {
                 self.store.note_served(file, Some(content));
             }
             FileState::Opened(Opened::Served(certificate), content) => {
-                check_age(table, &certificate)?;
+                self.store.check_age(file, certificate.version)?;
                 let certificate = Arc::<ServedCertificate>::from(certificate);
                 table.insert(certificate.clone());
                 self.store.note_served(file, Some(content));
@@ -211,18 +211,6 @@ impl Publisher {
 fn remove(table: &mut CertTable, file: &str) -> Option<Arc<ServedCertificate>> {
     let place = EntryFile::parse(file).filter(|place| !place.pending)?;
     table.remove(place.name.as_str(), place.family)
-}
-
-/// An entry that is older than the one that is served is somebody's attempt to bring it back.
-fn check_age(table: &CertTable, found: &ServedCertificate) -> Result<(), Error> {
-    let served = table.entry_of_family(&found.entry, found.key_type.family());
-    match served {
-        Some(served) if found.version < served.version => Err(Error::Older {
-            found: found.version,
-            served: served.version,
-        }),
-        _ => Ok(()),
-    }
 }
 
 // === Watching ===

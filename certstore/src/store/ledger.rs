@@ -14,6 +14,8 @@ pub(super) struct Ledger(Mutex<HashMap<String, Seen>>);
 struct Seen {
     /// The highest version of the entry that was authentic.
     version: u64,
+    /// The lowest version that may be served: the highest, until the entry is deleted on purpose.
+    floor: u64,
     /// The content that is served.
     served: Option<Version>,
 }
@@ -26,7 +28,20 @@ impl Ledger {
     }
 
     pub(super) fn note_version(&self, file: &str, version: u64) {
-        self.note(file, |seen| seen.version = seen.version.max(version));
+        self.note(file, |seen| {
+            seen.version = seen.version.max(version);
+            seen.floor = seen.floor.max(version);
+        });
+    }
+
+    /// The lowest version of the entry in `file` that may be served, 0 for any.
+    pub(super) fn floor(&self, file: &str) -> u64 {
+        self.seen(file).floor
+    }
+
+    /// Lets any version of the entry in `file` come back.
+    pub(super) fn forgive(&self, file: &str) {
+        self.note(file, |seen| seen.floor = 0);
     }
 
     /// Whether `content` is what is served of `file`, so that it need not be opened again.

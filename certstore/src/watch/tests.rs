@@ -182,10 +182,42 @@ fn an_older_entry_does_not_come_back() {
         change.broken[0].reason,
         Error::Older {
             found: 1,
-            served: 2
+            newest: 2
         }
     ));
     assert_eq!(w.version(), Some(2));
+}
+
+#[test]
+fn an_older_entry_does_not_come_back_behind_a_removal() {
+    let w = Watched::new();
+    let file = [FILE.to_owned()];
+    w.f.import(NAME, KeyType::EcdsaP256, 30);
+    let old = fs::read(w.path(FILE)).unwrap();
+    w.f.import(NAME, KeyType::EcdsaP256, 30);
+    w.watcher.refresh(&file);
+    let put_back = |bytes: &[u8]| {
+        fs::remove_file(w.path(FILE)).unwrap();
+        w.watcher.refresh(&file);
+        assert_eq!(w.version(), None);
+        fs::write(w.path("new"), bytes).unwrap();
+        fs::rename(w.path("new"), w.path(FILE)).unwrap();
+        w.watcher.refresh(&file);
+    };
+    let newest = fs::read(w.path(FILE)).unwrap();
+    put_back(&old);
+    assert_eq!(w.version(), None);
+    assert!(w.watcher.broken()[0].1.contains("older (version 1)"));
+    put_back(&newest);
+    assert_eq!(w.version(), Some(2));
+    // On purpose.
+    w.f.store.delete(NAME, None).unwrap();
+    w.watcher.refresh(&file);
+    fs::write(w.path("new"), &old).unwrap();
+    fs::rename(w.path("new"), w.path(FILE)).unwrap();
+    w.watcher.refresh(&file);
+    assert_eq!(w.version(), Some(1));
+    assert_eq!(w.f.import(NAME, KeyType::EcdsaP256, 30).entry.version, 3);
 }
 
 #[test]
