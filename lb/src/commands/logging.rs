@@ -7,6 +7,7 @@ use tracing_appender::non_blocking::{NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::EnvFilter;
 
 use super::failure::Failure;
+use super::output::has_colour;
 
 /// Options about what is said while running.
 #[derive(Debug, Clone, Args)]
@@ -51,11 +52,9 @@ pub fn start(options: &Logging) -> Result<Log, Failure> {
             options.log
         ))
     })?;
-    let terminal = io::stderr().is_terminal();
-    let by_default = if terminal {
-        LogFormat::Text
-    } else {
-        LogFormat::Json
+    let by_default = match io::stderr().is_terminal() {
+        true => LogFormat::Text,
+        false => LogFormat::Json,
     };
     let (writer, guard) = NonBlockingBuilder::default()
         .lossy(true)
@@ -69,7 +68,7 @@ pub fn start(options: &Logging) -> Result<Log, Failure> {
         .log_internal_errors(false)
         .with_writer(writer);
     match options.log_format.unwrap_or(by_default) {
-        LogFormat::Text => log.with_ansi(terminal).init(),
+        LogFormat::Text => log.with_ansi(has_colour(&io::stderr())).init(),
         LogFormat::Json => log.json().flatten_event(true).init(),
     }
     Ok(Log {
