@@ -60,6 +60,7 @@ pub use error::{BrokenEntry, Error};
 pub use key_type::{KeyFamily, KeyType, UnknownKeyType};
 pub use name::EntryName;
 pub use private_key::{Encoding, PrivateKey};
+pub use request::host_name;
 pub use served::ServedCertificate;
 pub use store::{CsrRequest, Deleted, Import, Imported, SealedStore, Verification, list, show};
 pub use table::{CertTable, ClientOffer};

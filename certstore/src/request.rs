@@ -33,13 +33,7 @@ pub(crate) fn request(key_type: KeyType, names: &[String]) -> Result<(PrivateKey
 pub(crate) fn hosts(names: &[String]) -> Result<Vec<String>, Error> {
     let mut hosts = Vec::new();
     for name in names {
-        let host = match name.parse::<IpAddr>() {
-            Ok(address) => address.to_string(),
-            Err(_) => host::dns_name(name).map_err(|why| Error::InvalidHost {
-                name: name.escape_debug().to_string(),
-                why,
-            })?,
-        };
+        let host = host_name(name)?;
         if !hosts.contains(&host) {
             hosts.push(host);
         }
@@ -48,6 +42,20 @@ pub(crate) fn hosts(names: &[String]) -> Result<Vec<String>, Error> {
         return Err(Error::NoHosts);
     }
     Ok(hosts)
+}
+
+/// A DNS name or an address in the form that certificates have it: in lower case, or canonical.
+///
+/// # Errors
+/// [`Error::InvalidHost`].
+pub fn host_name(text: &str) -> Result<String, Error> {
+    match text.parse::<IpAddr>() {
+        Ok(address) => Ok(address.to_string()),
+        Err(_) => host::dns_name(text).map_err(|why| Error::InvalidHost {
+            name: text.escape_debug().to_string(),
+            why,
+        }),
+    }
 }
 
 /// A fresh key pair, wiped on drop.

@@ -26,6 +26,14 @@ pub fn explain(published: &Published, request: &ExplainRequest) -> Result<Explan
     })
 }
 
+/// Whether `request` is one that can be explained; no balancer is needed to say so.
+///
+/// # Errors
+/// As of [`explain`].
+pub fn check(request: &ExplainRequest) -> Result<(), String> {
+    Asked::parse(request).map(drop)
+}
+
 /// A URL in parts.
 struct Asked {
     uri: Uri,

@@ -1,5 +1,6 @@
 //! The command line: every command, its options and its examples.
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand};
@@ -8,6 +9,7 @@ use clap_complete::Shell;
 use super::cert::Cert;
 use super::failure::Failure;
 use super::kms::KmsCommand;
+use super::output::{Format, Output};
 use super::session::{Common, Session};
 use super::store::Store;
 use super::trust::Trust;
@@ -79,7 +81,10 @@ pub enum Command {
 /// Does what the command line says; the exit status is 0 for done, 1 for failed, 2 for wrong usage
 /// or an invalid configuration.
 pub fn main() -> ExitCode {
-    let Cli { common, command } = Cli::parse();
+    let Cli { common, command } = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return misunderstood(&error),
+    };
     let session = Session::from(common);
     let hardened = ::kms::hygiene::harden_process().map_err(|error| {
         Failure::failed(format!(
@@ -93,6 +98,36 @@ pub fn main() -> ExitCode {
             ExitCode::from(failure.status)
         }
     }
+}
+
+/// Says why the command line is not understood, or gives the help that was asked for.
+fn misunderstood(error: &clap::Error) -> ExitCode {
+    if error.use_stderr() && wants_json(std::env::args_os()) {
+        let failure = Failure::usage(usage_message(error));
+        Output::new(Format::Json).failure(&failure);
+        return ExitCode::from(failure.status);
+    }
+    // There is nowhere left to say that this cannot be said.
+    let _ = error.print();
+    ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(1))
+}
+
+/// Whether a command line asks for JSON, whatever else is wrong with it.
+fn wants_json(words: impl IntoIterator<Item = OsString>) -> bool {
+    let words: Vec<_> = words.into_iter().collect();
+    words.windows(2).any(|pair| pair == ["--output", "json"])
+        || words.iter().any(|word| word == "--output=json")
+}
+
+/// What is wrong, without the hints for people at a terminal.
+fn usage_message(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let text = text.split("\n\nUsage:").next().unwrap_or_default();
+    let text = text
+        .split("\n\nFor more information")
+        .next()
+        .unwrap_or_default();
+    text.trim_start_matches("error: ").trim().to_owned()
 }
 
 fn dispatch(session: &Session, command: &Command) -> Result<(), Failure> {
@@ -170,6 +205,30 @@ mod tests {
                 panic!("{line}: {error}");
             }
         }
+    }
+
+    #[test]
+    fn programs_are_told_of_wrong_usage_in_json() {
+        let words = |line: &str| line.split(' ').map(OsString::from).collect::<Vec<_>>();
+        for (line, message) in [
+            (
+                "sealgate --output json cert show",
+                "the following required arguments were not provided:\n  <NAME>",
+            ),
+            (
+                "sealgate cert csr a --san a_b --output=json",
+                "invalid value 'a_b' for '--san <NAME>': `a_b` cannot stand in a certificate",
+            ),
+        ] {
+            assert!(wants_json(words(line)), "{line}");
+            let error = Cli::try_parse_from(words(line)).expect_err("wrong usage");
+            let said = usage_message(&error);
+            assert!(
+                said.starts_with(message) && !said.contains("--help"),
+                "{said}"
+            );
+        }
+        assert!(!wants_json(words("sealgate cert show --output text json")));
     }
 
     fn examples(command: &mut clap::Command) -> Vec<String> {

@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use kms::{Environment, InitOptions, StateDirectory};
+use kms::{Environment, InitOptions, RootKeySource, StateDirectory};
 use serde_json::json;
 
 use super::failure::Failure;
 use super::session::Session;
+use super::words::{account, region};
 
 /// Options of `sealgate init`.
 #[derive(Debug, Args)]
@@ -21,10 +22,10 @@ pub struct Init {
     #[arg(long, value_name = "FILE")]
     pub root_key: Option<PathBuf>,
     /// Account in the ARNs of KMS keys, 12 digits
-    #[arg(long, value_name = "ID")]
+    #[arg(long, value_name = "ID", value_parser = account)]
     pub account: Option<String>,
     /// Region in the ARNs of KMS keys and in every entry of the store
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = region)]
     pub region: Option<String>,
 }
 
@@ -42,7 +43,7 @@ pub fn run(session: &Session, options: &Init) -> Result<(), Failure> {
     let directory = made.map_err(Failure::failed)?;
     let config = directory.path().join(CONFIG);
     write_starter(&config)?;
-    let root_key = directory.root_key().provider().place();
+    let RootKeySource::File(root_key) = directory.root_key();
     let value = json!({
         "state": directory.path(),
         "root_key": root_key,
@@ -57,7 +58,7 @@ pub fn run(session: &Session, options: &Init) -> Result<(), Failure> {
     session.output.result(&value, |_| {
         format!(
             "State directory   {state}\n\
-             Root key          {root_key}\n\
+             Root key          {}\n\
              Configuration     {}\n\n\
              Keep a copy of the root key where no backup of {state} goes. Whoever has both reads every\n\
              private key; whoever loses the root key loses them all: nothing else opens the store, and\n\
@@ -65,6 +66,7 @@ pub fn run(session: &Session, options: &Init) -> Result<(), Failure> {
              Next:\n  \
              sealgate cert import NAME --cert chain.pem --key key.pem --state {state}\n  \
              sealgate run -c {} --state {state}",
+            root_key.display(),
             config.display(),
             config.display(),
         )

@@ -5,6 +5,7 @@ use clap::Subcommand;
 use super::failure::Failure;
 use super::output::Output;
 use super::session::Session;
+use super::words::key_ref;
 use crate::admin::protocol::{KeyDescription, Request, Response};
 use crate::admin::wire::Secret;
 
@@ -26,6 +27,7 @@ pub enum KeyCommand {
     #[command(after_help = "Example:\n  sealgate kms key describe alias/sealgate/certstore")]
     Describe {
         /// Key id, key ARN, alias or alias ARN
+        #[arg(value_parser = key_ref)]
         key: String,
     },
 }
@@ -42,8 +44,10 @@ pub fn run(session: &Session, command: &KmsCommand) -> Result<(), Failure> {
         }
         KmsCommand::Key(KeyCommand::Describe { key }) => {
             let keys = ask(session, Request::KeyDescribe { key: key.clone() })?;
-            let text = |_: &Output| keys.iter().map(details).collect();
-            session.output.result(&keys, text)
+            let [key] = &keys[..] else {
+                return Err(super::ask::unexpected(&Response::Keys(keys)));
+            };
+            session.output.result(key, |_| details(key))
         }
     }
 }
@@ -70,14 +74,43 @@ fn table(keys: &[KeyDescription], output: &Output) -> String {
 }
 
 fn details(key: &KeyDescription) -> String {
-    [
+    let mut lines = vec![
+        ("Key id", key.id.clone()),
         ("ARN", key.arn.clone()),
         ("Tier", key.tier.clone()),
         ("Description", key.description.clone()),
         ("Aliases", key.aliases.join(", ")),
         ("Created", key.created.clone()),
-        ("Generations", key.backing_keys.join(", ")),
-    ]
-    .map(|(label, value)| format!("{label:<11} {value}\n"))
-    .concat()
+        ("Generations", key.backing_keys.len().to_string()),
+    ];
+    lines.extend(key.backing_keys.iter().map(|made| ("", made.clone())));
+    let lines = lines
+        .iter()
+        .map(|(label, value)| format!("{label:<11} {value}\n"));
+    lines.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn generations_are_counted_and_dated() {
+        let key = KeyDescription {
+            id: "id".to_owned(),
+            arn: "arn".to_owned(),
+            tier: "managed".to_owned(),
+            description: "for tests".to_owned(),
+            aliases: vec!["alias/a".to_owned()],
+            created: "2027-01-01T00:00:00Z".to_owned(),
+            backing_keys: ["2027-01-01T00:00:00Z", "2028-01-01T00:00:00Z"]
+                .map(str::to_owned)
+                .to_vec(),
+        };
+        let text = details(&key);
+        assert!(text.starts_with("Key id      id\n"), "{text}");
+        let dates =
+            "Generations 2\n            2027-01-01T00:00:00Z\n            2028-01-01T00:00:00Z\n";
+        assert!(text.ends_with(dates), "{text}");
+    }
 }

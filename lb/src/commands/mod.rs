@@ -12,6 +12,7 @@ pub mod demo;
 pub mod failure;
 pub mod init;
 pub mod kms;
+pub mod leave;
 pub mod logging;
 pub mod output;
 pub mod prompt;
@@ -21,6 +22,7 @@ pub mod session;
 pub mod signals;
 pub mod store;
 pub mod trust;
+pub mod words;
 
 pub use cli::{Cli, main};
 
@@ -33,7 +35,9 @@ fn deleted(session: &Session, done: &Response) -> Result<(), Failure> {
     let Response::Deleted { what } = done else {
         return Err(ask::unexpected(done));
     };
-    session.output.result(done, |_| {
-        what.iter().map(|one| format!("Deleted {one}\n")).collect()
-    })
+    session
+        .output
+        .result(&serde_json::json!({ "deleted": what }), |_| {
+            what.iter().map(|one| format!("Deleted {one}\n")).collect()
+        })
 }

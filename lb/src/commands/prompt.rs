@@ -1,20 +1,30 @@
 //! Secrets that people type, and files that may be standard input.
 
+use std::fmt;
 use std::fs::File;
-use std::io::{self, IsTerminal, Read};
+use std::io::{self, IsTerminal, Read, Write};
 use std::path::Path;
 
+use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 use zeroize::Zeroizing;
 
 use super::failure::Failure;
+use super::leave;
+use super::output::plain;
 
-/// Asks for the passphrase of `what` on the terminal, or takes it from the first line of `file`.
+/// Opens `what` with the passphrase in the first line of `file`, or with one that is asked for on the
+/// terminal: again, where `is_wrong` says that it was mistyped.
 ///
 /// # Errors
-/// When there is neither a file nor a terminal.
-pub fn passphrase(what: &str, file: Option<&Path>) -> Result<Zeroizing<String>, Failure> {
+/// Of `open`; or when there is neither a file nor a terminal.
+pub fn with_passphrase<T, E: fmt::Display>(
+    what: &str,
+    file: Option<&Path>,
+    open: impl Fn(&[u8]) -> Result<T, E>,
+    is_wrong: impl Fn(&E) -> bool,
+) -> Result<T, Failure> {
     if let Some(path) = file {
-        return first_line(path);
+        return open(first_line(path)?.as_bytes()).map_err(Failure::failed);
     }
     if !io::stdin().is_terminal() {
         return Err(Failure::usage(format!(
@@ -22,9 +32,61 @@ pub fn passphrase(what: &str, file: Option<&Path>) -> Result<Zeroizing<String>, 
              --key-passphrase-file FILE"
         )));
     }
-    rpassword::prompt_password(format!("Passphrase of {what}: "))
+    restore_when_interrupted().map_err(|error| asking(what, &error))?;
+    tries(|| ask(what), open, is_wrong)
+}
+
+fn tries<T, E: fmt::Display>(
+    ask: impl Fn() -> Result<Zeroizing<String>, Failure>,
+    open: impl Fn(&[u8]) -> Result<T, E>,
+    is_wrong: impl Fn(&E) -> bool,
+) -> Result<T, Failure> {
+    for _ in 1..TRIES {
+        match open(ask()?.as_bytes()) {
+            Err(error) if is_wrong(&error) => again(&error),
+            other => return other.map_err(Failure::failed),
+        }
+    }
+    open(ask()?.as_bytes()).map_err(Failure::failed)
+}
+
+fn again(error: &impl fmt::Display) {
+    // There is nowhere left to say that this cannot be said.
+    let _ = writeln!(io::stderr(), "{}; try again", plain(&error.to_string()));
+}
+
+fn ask(what: &str) -> Result<Zeroizing<String>, Failure> {
+    let asked = rpassword::prompt_password(format!("Passphrase of {}: ", plain(what)));
+    asked
         .map(Zeroizing::new)
-        .map_err(|error| Failure::failed(format!("no passphrase for {what}: {error}")))
+        .map_err(|error| match error.kind() {
+            io::ErrorKind::Interrupted => Failure::shown(leave::INTERRUPTED),
+            _ => asking(what, &error),
+        })
+}
+
+fn asking(what: &str, error: &io::Error) -> Failure {
+    Failure::failed(format!("no passphrase for {what}: {error}"))
+}
+
+/// From here on, a signal that ends the process gives the terminal its echo back first.
+fn restore_when_interrupted() -> io::Result<()> {
+    let terminal = File::open("/dev/tty")?;
+    let before = tcgetattr(&terminal)?;
+    leave::on_signal("terminal", move |status| {
+        // Of no use where the terminal has gone.
+        let _ = tcsetattr(&terminal, OptionalActions::Now, &before);
+        let _ = writeln!(io::stderr());
+        std::process::exit(status.into())
+    })
+}
+
+/// What errors call `path`, `-` being standard input.
+pub fn source_name(path: &Path) -> String {
+    match path == Path::new("-") {
+        true => "standard input".to_owned(),
+        false => path.display().to_string(),
+    }
 }
 
 /// The contents of `path`, `-` being standard input, in memory that is wiped.
@@ -81,6 +143,9 @@ fn read_bounded(source: &mut impl Read, limit: usize) -> io::Result<Zeroizing<Ve
 
 const PASSPHRASE_LIMIT: usize = 4096;
 
+/// How often somebody may mistype a passphrase.
+const TRIES: usize = 3;
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,13 +155,39 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         for (text, line) in [("pass word\n", "pass word"), ("a\r\nb\n", "a"), ("x", "x")] {
             std::fs::write(file.path(), text).unwrap();
-            assert_eq!(
-                passphrase("key.pem", Some(file.path())).unwrap().as_str(),
-                line
-            );
+            assert_eq!(first_line(file.path()).unwrap().as_str(), line);
         }
         std::fs::write(file.path(), "\n").unwrap();
-        assert!(passphrase("key.pem", Some(file.path())).is_err());
+        assert!(first_line(file.path()).is_err());
+    }
+
+    #[test]
+    fn a_passphrase_may_be_mistyped_twice() {
+        let typed = |right_at: usize| {
+            let count = std::cell::Cell::new(0);
+            let ask = || {
+                count.set(count.get() + 1);
+                let word = if count.get() == right_at {
+                    "right"
+                } else {
+                    "wrong"
+                };
+                Ok(Zeroizing::new(word.to_owned()))
+            };
+            let open = |word: &[u8]| (word == b"right").then_some(()).ok_or("wrong");
+            let opened = tries(ask, open, |_| true).map_err(|failure| failure.message);
+            (opened, count.get())
+        };
+        assert_eq!(typed(1), (Ok(()), 1));
+        assert_eq!(typed(3), (Ok(()), 3));
+        assert_eq!(typed(4), (Err("wrong".to_owned()), 3));
+    }
+
+    #[test]
+    fn other_faults_are_not_asked_about_again() {
+        let ask = || Ok(Zeroizing::new("x".to_owned()));
+        let failed = tries(ask, |_| Err::<(), _>("outdated"), |_| false);
+        assert_eq!(failed.unwrap_err().message, "outdated");
     }
 
     #[test]

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use clap::Args;
+use serde_json::json;
 
 use super::failure::Failure;
-use super::output::Output;
+use super::output::{Output, count};
 use super::session::Session;
+use super::words::{method, url};
 use crate::admin::protocol::{
     ExplainRequest, Explanation, ListenerStatus, Reloaded, Request, Response, Status,
 };
@@ -25,9 +27,10 @@ pub struct Drain {
 #[command(after_help = "Example:\n  sealgate explain https://shop.example.com/cart --method POST")]
 pub struct Explain {
     /// The URL of the request
+    #[arg(value_parser = url)]
     pub url: String,
     /// Its method
-    #[arg(long, value_name = "METHOD", default_value = "GET")]
+    #[arg(long, value_name = "METHOD", default_value = "GET", value_parser = method)]
     pub method: String,
 }
 
@@ -96,7 +99,8 @@ pub fn drain(session: &Session, options: &Drain) -> Result<(), Failure> {
         return Err(super::ask::unexpected(&response));
     };
     session.output.remark(&format!(
-        "Draining: {connections} connections are open; what is left of them after {deadline_s} s is cut."
+        "Draining: {} open; what is left after {deadline_s} s is cut.",
+        count(connections, "connection")
     ));
     if !options.no_wait {
         let patience = Duration::from_secs(deadline_s) + GRACE;
@@ -107,7 +111,12 @@ pub fn drain(session: &Session, options: &Drain) -> Result<(), Failure> {
             ))
         })?;
     }
-    session.output.result(&response, |_| match options.no_wait {
+    let value = json!({
+        "connections": connections,
+        "deadline_s": deadline_s,
+        "ended": !options.no_wait,
+    });
+    session.output.result(&value, |_| match options.no_wait {
         true => "The balancer is draining.".to_owned(),
         false => "The balancer has drained and ended.".to_owned(),
     })
@@ -184,19 +193,19 @@ fn listeners(listeners: &[ListenerStatus], output: &Output) -> String {
     table.finish()
 }
 
-/// The first few certificates of a listener: it may have ten thousand.
+/// How many certificates a listener has, and which of them expires first: it may have ten thousand.
 fn certificates(listener: &ListenerStatus) -> String {
-    let shown = listener.certificates.iter().take(SHOWN);
-    let mut lines: Vec<_> = shown
-        .map(|c| format!("{} {} until {}", c.name, c.key_type, c.not_after))
-        .collect();
-    if listener.certificates.len() > SHOWN {
-        lines.push(format!("and {} more", listener.certificates.len() - SHOWN));
+    let first = listener.certificates.iter().min_by_key(|c| &c.not_after);
+    match first {
+        None => "-".to_owned(),
+        Some(first) => format!(
+            "{}, next to expire: {} {} on {}",
+            listener.certificates.len(),
+            first.name,
+            first.key_type,
+            first.not_after
+        ),
     }
-    if lines.is_empty() {
-        lines.push("-".to_owned());
-    }
-    lines.join("\n")
 }
 
 fn targets(status: &Status, output: &Output) -> String {
@@ -219,5 +228,36 @@ fn targets(status: &Status, output: &Output) -> String {
     table.finish()
 }
 
-const SHOWN: usize = 10;
 const GRACE: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::protocol::ServedStatus;
+
+    #[test]
+    fn of_many_certificates_the_first_to_expire_is_shown() {
+        let served = |name: &str, not_after: &str| ServedStatus {
+            name: name.to_owned(),
+            key_type: "ecdsa-p256".to_owned(),
+            serial: "1".to_owned(),
+            not_after: not_after.to_owned(),
+        };
+        let mut listener = ListenerStatus {
+            name: "https".to_owned(),
+            bind: "[::]:443".to_owned(),
+            protocol: "https".to_owned(),
+            connections: 0,
+            certificates: vec![
+                served("a", "2028-01-01T00:00:00Z"),
+                served("b", "2027-01-01T00:00:00Z"),
+            ],
+        };
+        assert_eq!(
+            certificates(&listener),
+            "2, next to expire: b ecdsa-p256 on 2027-01-01T00:00:00Z"
+        );
+        listener.certificates.clear();
+        assert_eq!(certificates(&listener), "-");
+    }
+}

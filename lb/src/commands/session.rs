@@ -13,6 +13,7 @@ pub struct Common {
     #[arg(
         long,
         global = true,
+        help_heading = GLOBAL,
         env = "SEALGATE_STATE",
         value_name = "DIR",
         default_value = DEFAULT_STATE,
@@ -20,7 +21,15 @@ pub struct Common {
     )]
     pub state: PathBuf,
     /// Text for people or JSON for programs
-    #[arg(long, global = true, value_name = "text|json", value_enum, default_value_t = Format::Text, hide_possible_values = true)]
+    #[arg(
+        long,
+        global = true,
+        help_heading = GLOBAL,
+        value_name = "text|json",
+        value_enum,
+        default_value_t = Format::Text,
+        hide_possible_values = true
+    )]
     pub output: Format,
 }
 
@@ -44,3 +53,5 @@ impl From<Common> for Session {
 
 /// The state directory unless another is named.
 pub const DEFAULT_STATE: &str = "/var/lib/sealgate";
+
+const GLOBAL: &str = "Global options";

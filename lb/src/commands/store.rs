@@ -3,6 +3,7 @@
 use clap::Subcommand;
 
 use super::failure::Failure;
+use super::output::count;
 use super::session::Session;
 use crate::admin::protocol::{Request, Response, Verification};
 use crate::admin::wire::Secret;
@@ -51,7 +52,11 @@ fn text(verification: &Verification) -> String {
     }
     text + &match (verification.good, verification.bad.len()) {
         (0, 0) => "The store is empty.\n".to_owned(),
+        (1, 0) => "1 entry is whole and opens.\n".to_owned(),
         (good, 0) => format!("{good} entries are whole and open.\n"),
-        (good, bad) => format!("{good} entries are whole and open, {bad} are not.\n"),
+        (good, bad) => format!(
+            "Whole and open: {good} of {}.\n",
+            count(good + bad as u64, "entry")
+        ),
     }
 }
