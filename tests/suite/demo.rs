@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use testbed::{eventually, free_port, sealgate_binary};
 
-/// Runs the demonstration once, does what it says, and ends it with Ctrl-C.
-fn demonstrate(port: u16) {
+/// Runs the demonstration once, does what it says, and ends it by a signal: Ctrl-C, or the end of its
+/// terminal.
+fn demonstrate(port: u16, signal: &str) {
     let mut child = Command::new(sealgate_binary())
         .args(["demo", "--port", &port.to_string()])
         .stdout(Stdio::piped())
@@ -27,10 +28,10 @@ fn demonstrate(port: u16) {
     let said = String::from_utf8_lossy(&output.stdout).into_owned()
         + &String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{line}: {said}");
-    let interrupt = Command::new("kill")
-        .args(["-s", "INT", &child.id().to_string()])
+    let told = Command::new("kill")
+        .args(["-s", signal, &child.id().to_string()])
         .status();
-    assert!(interrupt.is_ok_and(|status| status.success()));
+    assert!(told.is_ok_and(|status| status.success()));
     let status = eventually("the demonstration ends", Duration::from_secs(60), || {
         child.try_wait().unwrap()
     });
@@ -46,8 +47,8 @@ fn demonstrate(port: u16) {
 #[test]
 fn the_demonstration_works_twice() {
     let port = free_port();
-    demonstrate(port);
-    demonstrate(port);
+    demonstrate(port, "INT");
+    demonstrate(port, "HUP");
 }
 
 #[test]

@@ -2,8 +2,10 @@
 
 use std::convert::Infallible;
 use std::fs;
+use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::Path;
+use std::sync::Arc;
 
 use bytes::Bytes;
 use certstore::Import;
@@ -18,18 +20,21 @@ use kms::{Environment, InitOptions, StateDirectory};
 use tempfile::TempDir;
 
 use super::failure::Failure;
-use super::run;
+use super::leave;
 use super::session::Session;
+use crate::admin::Control;
 use crate::admin::custody::{Custody, CustodyOptions};
+use crate::app::App;
 
 /// Options of `sealgate demo`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Everything is made in a scratch directory that goes away with Ctrl-C.\n\n\
+    after_help = "Everything is made in a scratch directory that goes away with Ctrl-C; a state directory that is named \
+                        by --state is left alone.\n\n\
                         Example:\n  sealgate demo --port 9443"
 )]
 pub struct Demo {
-    /// Port on 127.0.0.1
+    /// Port on 127.0.0.1; 0 for one that is free
     #[arg(long, default_value_t = 8443)]
     pub port: u16,
 }
@@ -54,12 +59,35 @@ pub fn run(session: &Session, options: &Demo) -> Result<(), Failure> {
     let config = scratch.path().join("sealgate.yaml");
     let yaml = yaml(options.port, targets);
     fs::write(&config, &yaml).map_err(Failure::failed)?;
-    let running = run::start(session, directory.clone(), &config)?;
+    let loaded = super::check::load(session, &config)?;
+    let app = App::start(directory.clone(), &config, loaded, &super::ask::holder())?;
+    end_on_signals(app.clone()).map_err(Failure::failed)?;
+    let port = bound_port(&app).unwrap_or(options.port);
     session
         .output
-        .print(&story(&directory, options.port, &ca, targets, &yaml))?;
-    running.wait();
+        .print(&story(&directory, port, &ca, targets, &yaml))?;
+    app.wait();
     Ok(())
+}
+
+/// Ends it on Ctrl-C, SIGTERM, and when its terminal goes away; at once on the second of them.
+fn end_on_signals(app: Arc<App>) -> io::Result<()> {
+    let mut leaving = false;
+    leave::on_signal("signals", move |_| {
+        if leaving {
+            std::process::exit(1);
+        }
+        leaving = true;
+        app.drain();
+        app.leave();
+    })
+}
+
+/// The port that the system chose for port 0.
+fn bound_port(app: &App) -> Option<u16> {
+    let status = app.status();
+    let bound: SocketAddr = status.listeners.first()?.bind.parse().ok()?;
+    Some(bound.port())
 }
 
 /// Says so before anything is made: most often another demonstration runs.
@@ -110,7 +138,7 @@ fn target(name: &'static str) -> Result<SocketAddr, Failure> {
     Ok(address)
 }
 
-async fn serve(name: &'static str, listener: TcpListener) -> std::io::Result<()> {
+async fn serve(name: &'static str, listener: TcpListener) -> io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
     loop {
         let (stream, _) = listener.accept().await?;
