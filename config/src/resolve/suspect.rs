@@ -21,6 +21,7 @@ pub(super) fn warnings(config: &Config, document: &Document) -> Vec<Fault> {
     faults.extend(shadow::unreachable(&config.rules, &rules));
     faults.extend(loops(config, &rules, &listeners));
     faults.extend(bypassed_redirects(config, &rules, &listeners));
+    faults.extend(closed_redirects(config, &rules, &listeners));
     faults
 }
 
@@ -112,6 +113,50 @@ fn bypassed_redirects(config: &Config, rules: &[Span], listeners: &[Span]) -> Ve
 
 fn is_to_https(action: &Action) -> bool {
     matches!(action, Action::Redirect(redirect) if redirect.scheme.as_deref() == Some("https"))
+}
+
+/// Redirects to HTTPS on the same host, whose port 443 no listener serves.
+fn closed_redirects(config: &Config, rules: &[Span], listeners: &[Span]) -> Vec<Fault> {
+    let https: Vec<&Listener> = config
+        .listeners
+        .iter()
+        .filter(|l| l.tls.is_some())
+        .collect();
+    if https
+        .iter()
+        .any(|listener| listener.bind.port() == HTTPS_PORT)
+    {
+        return Vec::new();
+    }
+    let stays = |action: &Action| {
+        is_to_https(action)
+            && matches!(action, Action::Redirect(to) if to.port.is_none() && to.host.is_none())
+    };
+    let hint = match https.first() {
+        Some(listener) => format!(
+            "unless something else maps that port here, say \
+             `redirect: {{ scheme: https, port: {} }}`, the port of `{}`",
+            listener.bind.port(),
+            listener.name
+        ),
+        None => "add a listener with `tls` on it, or name the `host` or `port` of the redirect \
+                 where something else serves HTTPS"
+            .to_owned(),
+    };
+    let of_rules = config.rules.iter().zip(rules);
+    let of_rules = of_rules.map(|(rule, span)| (Some(&rule.action), *span));
+    let of_listeners = config.listeners.iter().zip(listeners);
+    of_rules
+        .chain(of_listeners.map(|(listener, span)| (listener.action.as_ref(), *span)))
+        .filter(|(action, _)| action.is_some_and(stays))
+        .map(|(_, span)| {
+            Fault::warning(
+                span,
+                "clients are redirected to port 443, where no listener is",
+            )
+            .hint(hint.clone())
+        })
+        .collect()
 }
 
 /// Redirects after which a client meets the same redirect again.
@@ -214,3 +259,6 @@ fn scheme(listener: &Listener) -> &'static str {
         "http"
     }
 }
+
+/// Where HTTPS is without a port in the URL.
+const HTTPS_PORT: u16 = 443;
