@@ -170,6 +170,28 @@ fn summary(
     read().map_err(|reason| BrokenEntry::new(file, reason))
 }
 
+/// The certificates in the file `file` of the store `store` in `region`, in DER, the leaf first; none
+/// where the certificate is still to come. They come from the clear header, as in [`list`].
+///
+/// # Errors
+/// What is wrong with the file; or what the storage says.
+pub fn chain(
+    storage: &dyn Storage,
+    file: &str,
+    store: Uuid,
+    region: &str,
+) -> Result<Vec<Vec<u8>>, BrokenEntry> {
+    let read = || {
+        let record = storage.get(file)?.ok_or(Error::Missing)?;
+        let entry = seal::read(file, &record.bytes, store, region)?;
+        Ok(match entry.header.content {
+            Content::Chain(chain) => chain.iter().map(|der| der.to_vec()).collect(),
+            Content::Request(_) => Vec::new(),
+        })
+    };
+    read().map_err(|reason| BrokenEntry::new(file, reason))
+}
+
 impl SealedStore {
     /// The store whose entries stand in `storage`, sealed under the KMS key `key`.
     pub fn new(

@@ -65,6 +65,19 @@ fn names_are_put_in_lower_case_and_bad_ones_refused() {
 }
 
 #[test]
+fn chains_are_read_without_a_key() {
+    let f = Fixture::new();
+    let issued = f.ca.issue(&[NAME]).unwrap();
+    let given = pem::certificates("issued", &issued.0).unwrap();
+    f.store.import(import(NAME, issued)).unwrap();
+    let sealer = &f.store.sealer;
+    let read = |file: &str| chain(&*f.storage, file, sealer.store, &sealer.region);
+    assert_eq!(read(FILE).unwrap(), given[..read(FILE).unwrap().len()]);
+    assert_eq!(read(FILE).unwrap()[0], given[0]);
+    assert!(matches!(read("no.e").unwrap_err().reason, Error::Missing));
+}
+
+#[test]
 fn a_name_has_one_entry_of_each_family() {
     let f = Fixture::new();
     f.import(NAME, KeyType::EcdsaP256, 30);

@@ -100,6 +100,9 @@ pub struct ShowOptions {
     /// Only the certificate of this family of keys: ecdsa, ed25519 or rsa
     #[arg(long, value_name = "FAMILY")]
     pub key_type: Option<KeyFamily>,
+    /// Print the chain in PEM, the certificate first
+    #[arg(long)]
+    pub pem: bool,
 }
 
 /// Options of `sealgate cert delete`.

@@ -1,7 +1,9 @@
 //! `sealgate cert list` and `show`, from the clear headers: no key is needed for that.
 
-use certstore::EntryName;
+use certstore::{EntryName, pem};
 use jiff::Timestamp;
+use kms::storage::FileStorage;
+use serde::Serialize;
 use serde_json::json;
 
 use super::ShowOptions;
@@ -46,9 +48,20 @@ pub(super) fn show(session: &Session, options: &ShowOptions) -> Result<(), Failu
     if entries.is_empty() && broken.is_empty() {
         return Err(missing(options));
     }
-    if !entries.is_empty() {
-        session.output.result(&entries, |_| {
-            entries.iter().map(details).collect::<Vec<_>>().join("\n")
+    let shown = entries
+        .into_iter()
+        .map(|entry| Shown::of(session, entry, options.pem));
+    let shown: Vec<_> = shown.collect::<Result<_, _>>()?;
+    if options.pem && broken.is_empty() && shown.iter().all(|one| one.chain_length == 0) {
+        return Err(Failure::failed(format!(
+            "the certificate of {} is still to come: `sealgate cert import {} --cert chain.pem`",
+            options.name, options.name
+        )));
+    }
+    if !shown.is_empty() {
+        session.output.result(&shown, |_| {
+            let texts: Vec<_> = shown.iter().map(Shown::text).collect();
+            texts.join(if options.pem { "" } else { "\n" })
         })?;
     }
     match broken.is_empty() {
@@ -56,6 +69,40 @@ pub(super) fn show(session: &Session, options: &ShowOptions) -> Result<(), Failu
         false => Err(Failure::failed(
             broken.iter().map(unusable).collect::<Vec<_>>().join("\n"),
         )),
+    }
+}
+
+/// An entry with its chain.
+#[derive(Serialize)]
+struct Shown {
+    #[serde(flatten)]
+    entry: Entry,
+    /// How many certificates it shows to clients, its own included.
+    chain_length: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pem: Option<String>,
+}
+
+impl Shown {
+    fn of(session: &Session, entry: Entry, pem: bool) -> Result<Self, Failure> {
+        let directory = session.directory()?;
+        let files = FileStorage::new(directory.store_directory());
+        let region = &directory.identity().region;
+        let chain = certstore::chain(&files, &entry.file, directory.store_id(), region);
+        let chain = chain.map_err(Failure::failed)?;
+        let encoded = chain.iter().map(|der| pem::encode("CERTIFICATE", der));
+        Ok(Self {
+            entry,
+            chain_length: chain.len(),
+            pem: pem.then(|| encoded.collect()),
+        })
+    }
+
+    fn text(&self) -> String {
+        match &self.pem {
+            Some(pem) => pem.clone(),
+            None => details(&self.entry, self.chain_length),
+        }
     }
 }
 
@@ -134,7 +181,7 @@ fn shortened(names: &[String]) -> String {
     }
 }
 
-fn details(entry: &Entry) -> String {
+fn details(entry: &Entry, chain_length: usize) -> String {
     let or_dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
     let exportable = match entry.exportable {
         true => "yes, with a passphrase",
@@ -151,6 +198,7 @@ fn details(entry: &Entry) -> String {
         ("Key type", entry.key_type.clone()),
         ("Names", entry.names.join(", ")),
         ("Issuer", or_dash(&entry.issuer)),
+        ("Chain", count(chain_length, "certificate")),
         ("Serial", or_dash(&entry.serial)),
         ("SHA-256", or_dash(&entry.sha256)),
         ("Not before", or_dash(&entry.not_before)),
