@@ -62,6 +62,8 @@ pub use name::EntryName;
 pub use private_key::{Encoding, PrivateKey};
 pub use request::host_name;
 pub use served::ServedCertificate;
-pub use store::{CsrRequest, Deleted, Import, Imported, SealedStore, Verification, chain, list};
+pub use store::{
+    CsrRequest, Deleted, Import, Imported, SealedStore, Verification, chain, list, show,
+};
 pub use table::{CertTable, ClientOffer};
 pub use watch::{Change, Watcher};

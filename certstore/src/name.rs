@@ -53,12 +53,6 @@ impl EntryName {
         &self.0
     }
 
-    /// The name of the entry, or of the request, that stands in the file of a store called `file`;
-    /// none where no entry has such a file.
-    pub fn of_file(file: &str) -> Option<Self> {
-        EntryFile::parse(file).map(|file| file.name)
-    }
-
     /// What the name of a file begins with, which says this name and no other.
     pub(crate) fn file_stem(&self) -> String {
         self.as_str().replace('*', "+").replace(':', ",")
@@ -289,7 +283,6 @@ mod tests {
             let file = EntryFile::new(&EntryName::known(&text).unwrap(), family, pending);
             let written = file.to_string();
             prop_assert!(written.len() <= 255 && !written.contains('/') && !written.starts_with('.'));
-            prop_assert_eq!(EntryName::of_file(&written), Some(file.name.clone()));
             prop_assert_eq!(EntryFile::parse(&written), Some(file));
         }
 

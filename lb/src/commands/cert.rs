@@ -62,6 +62,9 @@ pub struct CertImportOptions {
     /// Take a certificate outside its dates as well
     #[arg(long)]
     pub allow_expired: bool,
+    /// Replace a certificate with one for other names as well
+    #[arg(long)]
+    pub allow_name_change: bool,
     /// Fail unless a listener of a running balancer has shown the new certificate
     #[arg(long)]
     pub require_served: bool,

@@ -21,6 +21,7 @@ pub(super) fn run(session: &Session, options: &CertImportOptions) -> Result<(), 
         chain: input.chain,
         exportable: options.exportable,
         allow_expired: options.allow_expired,
+        allow_name_change: options.allow_name_change,
     };
     let done = session.perform(Request::CertImport(request), input.key)?;
     let Response::Imported(mut imported) = done else {

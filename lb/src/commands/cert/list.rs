@@ -1,6 +1,6 @@
 //! `sealgate cert list` and `show`, from the clear headers: no key is needed for that.
 
-use certstore::{EntryName, pem};
+use certstore::pem;
 use jiff::Timestamp;
 use kms::storage::FileStorage;
 use serde::Serialize;
@@ -36,15 +36,13 @@ pub(super) fn run(session: &Session) -> Result<(), Failure> {
 
 /// Shows the entries of one name.
 pub(super) fn show(session: &Session, options: &ShowOptions) -> Result<(), Failure> {
-    let (mut entries, mut broken) = read(session)?;
+    let parts = describe::entry_parts(&session.directory()?, &options.name);
+    let (mut entries, broken) = parts.map_err(Failure::failed)?;
     let meant = |key_type: &str| {
         let family = options.key_type.as_ref().map(ToString::to_string);
         family.is_none_or(|family| key_type.starts_with(&family))
     };
-    entries.retain(|entry| entry.name == options.name && meant(&entry.key_type));
-    broken.retain(|file| {
-        EntryName::of_file(&file.file).is_some_and(|name| name.as_str() == options.name)
-    });
+    entries.retain(|entry| meant(&entry.key_type));
     if entries.is_empty() && broken.is_empty() {
         return Err(missing(options));
     }
