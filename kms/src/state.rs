@@ -51,6 +51,8 @@ pub struct StateDirectory {
     store_id: Uuid,
     identity: Identity,
     root_key: RootKeySource,
+    /// Named by whoever opens it, before everything else that names one.
+    named: Option<RootKeySource>,
     remarks: Vec<String>,
 }
 
@@ -160,7 +162,18 @@ impl StateDirectory {
         DirectoryLock::take(&self.path, holder)
     }
 
-    /// Opens the KMS with the root key from `root`, or from where the manifest says.
+    /// This directory, with its root key in `file` whatever its manifest or a configuration says: for
+    /// one that was moved or restored.
+    #[must_use]
+    pub fn with_root_key(self, file: PathBuf) -> Self {
+        Self {
+            named: Some(RootKeySource::File(file)),
+            ..self
+        }
+    }
+
+    /// Opens the KMS with the root key that was [named](Self::with_root_key), else from `root`, else from
+    /// where the manifest says.
     ///
     /// # Errors
     /// Why the root key cannot be had, [`Error::RootKeyInside`], [`Error::WrongRootKey`],
@@ -170,7 +183,7 @@ impl StateDirectory {
         root: Option<&RootKeySource>,
         environment: Environment,
     ) -> Result<Kms, Error> {
-        let source = root.unwrap_or(&self.root_key);
+        let source = self.named.as_ref().or(root).unwrap_or(&self.root_key);
         let RootKeySource::File(file) = source;
         refuse_inside(file, &self.path)?;
         let root = source.provider().root_key()?;
@@ -294,6 +307,7 @@ impl Plan {
             store_id: manifest.store,
             identity: self.identity.clone(),
             root_key: manifest.root_key,
+            named: None,
             remarks,
         })
     }
@@ -511,6 +525,7 @@ impl Manifest {
             store_id: self.store,
             identity: identity.map_err(|error| error.to_string())?,
             root_key: self.root_key,
+            named: None,
             remarks: Vec::new(),
         })
     }

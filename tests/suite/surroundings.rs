@@ -164,3 +164,25 @@ fn what_would_wait_for_ever_is_refused() {
     testbed.ok(["reload"]);
     assert_eq!(balancer.status()["phase"], "serving");
 }
+
+#[test]
+fn a_restored_directory_is_told_where_its_root_key_is() {
+    let (testbed, authority) = (Testbed::new(), Authority::new());
+    testbed.imported("a.example.com", &authority.issue(&["a.example.com"]));
+    for (from, to) in [("state", "restored"), ("state.root.key", "kept.key")] {
+        let moved = fs::rename(testbed.path().join(from), testbed.path().join(to));
+        moved.expect("the scratch directory is writable");
+    }
+    let verify = |more: &[&str]| {
+        Command::new(testbed::sealgate_binary())
+            .args(["store", "verify", "--state", "restored"])
+            .args(more)
+            .current_dir(testbed.path())
+            .output()
+            .unwrap()
+    };
+    let refused = verify(&[]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("state.root.key is missing"));
+    assert_eq!(verify(&["--root-key", "kept.key"]).status.code(), Some(0));
+}

@@ -20,7 +20,11 @@ impl Session {
     /// # Errors
     /// When there is none, or its manifest cannot be read.
     pub fn directory(&self) -> Result<StateDirectory, Failure> {
-        StateDirectory::open(&self.state).map_err(Failure::failed)
+        let directory = StateDirectory::open(&self.state).map_err(Failure::failed)?;
+        Ok(match &self.root_key {
+            Some(file) => directory.with_root_key(file.clone()),
+            None => directory,
+        })
     }
 
     /// Has `request` done by the running balancer or, while nobody holds the state directory, by

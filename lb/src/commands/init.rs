@@ -1,7 +1,5 @@
 //! `sealgate init`: a state directory with all that it needs.
 
-use std::path::PathBuf;
-
 use clap::Args;
 use kms::{Environment, InitOptions, RootKeySource, StateDirectory};
 use serde_json::json;
@@ -13,14 +11,11 @@ use super::words::{account, region};
 /// Options of `sealgate init`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "The root key opens everything in the state directory, so it lies outside: back it up, and \
-                        not to the same place.\n\nExample:\n  sealgate init --state ./state --root-key ./root.key"
+    after_help = "The root key opens everything in the state directory, so it lies outside: at --root-key FILE, or \
+                  DIR.root.key beside the state directory (/etc/sealgate/root.key for /var/lib/sealgate). Back \
+                  it up, and not to the same place.\n\nExample:\n  sealgate init --state ./state --root-key ./root.key"
 )]
 pub struct Init {
-    /// Where to put the root key, or where one is [default: DIR.root.key beside the state directory;
-    /// /etc/sealgate/root.key for /var/lib/sealgate]
-    #[arg(long, value_name = "FILE")]
-    pub root_key: Option<PathBuf>,
     /// Account in the ARNs of KMS keys, 12 digits
     #[arg(long, value_name = "ID", value_parser = account)]
     pub account: Option<String>,
@@ -35,7 +30,7 @@ pub struct Init {
 /// When there is a state directory already, or it cannot be written.
 pub fn run(session: &Session, options: &Init) -> Result<(), Failure> {
     let init = InitOptions {
-        root_key: options.root_key.clone(),
+        root_key: session.root_key.clone(),
         account: options.account.clone(),
         region: options.region.clone(),
     };

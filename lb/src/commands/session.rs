@@ -20,6 +20,16 @@ pub struct Common {
         hide_env_values = true
     )]
     pub state: PathBuf,
+    /// Root key file, if it is not where the state directory or the configuration says
+    #[arg(
+        long,
+        global = true,
+        help_heading = GLOBAL,
+        env = "SEALGATE_ROOT_KEY",
+        value_name = "FILE",
+        hide_env_values = true
+    )]
+    pub root_key: Option<PathBuf>,
     /// Text for people or JSON for programs
     #[arg(
         long,
@@ -38,6 +48,8 @@ pub struct Common {
 pub struct Session {
     /// The state directory.
     pub state: PathBuf,
+    /// The root key file, where one was named.
+    pub root_key: Option<PathBuf>,
     /// Where results and remarks go.
     pub output: Output,
 }
@@ -46,6 +58,7 @@ impl From<Common> for Session {
     fn from(common: Common) -> Self {
         Self {
             state: common.state,
+            root_key: common.root_key,
             output: Output::new(common.output),
         }
     }
