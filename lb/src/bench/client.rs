@@ -10,7 +10,8 @@ use rustls::{
     ConfigBuilder, DigitallySignedStruct, Error, SignatureScheme, WantsVerifier, version,
 };
 
-use super::plan::{InvalidPlan, Plan, Suite, Trust, Version};
+use super::offer::{Offer, Suite, Trust, Version};
+use super::plan::InvalidPlan;
 use super::tickets::Tickets;
 
 /// The two configurations of a thread, and what they share.
@@ -29,10 +30,10 @@ impl Profiles {
     ///
     /// # Errors
     /// When versions, suites and groups leave no possible handshake.
-    pub(super) fn new(plan: &Plan, connections: usize) -> Result<Self, InvalidPlan> {
+    pub(super) fn new(offer: &Offer, connections: usize) -> Result<Self, InvalidPlan> {
         let tickets = Tickets::new(connections * TICKETS_PER_CONNECTION);
         // One is a copy of the other: rustls resumes a session only under the verifier it began with.
-        let mut full = client_config(plan)?;
+        let mut full = client_config(offer)?;
         full.resumption = Resumption::store(tickets.hoard());
         let mut resuming = full.clone();
         resuming.resumption = Resumption::store(tickets.clone());
@@ -44,23 +45,32 @@ impl Profiles {
     }
 }
 
-fn client_config(plan: &Plan) -> Result<ClientConfig, InvalidPlan> {
-    let builder = ClientConfig::builder_with_provider(Arc::new(provider(plan)))
-        .with_protocol_versions(&versions(&plan.versions))
+/// A configuration that offers this.
+///
+/// # Errors
+/// When versions, suites and groups leave no possible handshake.
+pub(super) fn client_config(offer: &Offer) -> Result<ClientConfig, InvalidPlan> {
+    let builder = ClientConfig::builder_with_provider(Arc::new(provider(offer)))
+        .with_protocol_versions(&versions(&offer.versions))
         .map_err(|error| InvalidPlan::Nothing(error.to_string()))?;
-    let mut config = trusting(builder, &plan.trust).with_no_client_auth();
-    config.alpn_protocols = plan.alpn.iter().map(|p| p.as_bytes().to_vec()).collect();
+    let mut config = trusting(builder, &offer.trust).with_no_client_auth();
+    config.alpn_protocols = offer.alpn.iter().map(|p| p.as_bytes().to_vec()).collect();
     Ok(config)
 }
 
-fn provider(plan: &Plan) -> CryptoProvider {
+fn provider(offer: &Offer) -> CryptoProvider {
     let mut provider = aws_lc_rs::default_provider();
-    let wanted = |suite: &_| plan.suites.iter().any(|wanted: &Suite| wanted.holds(suite));
-    if !plan.suites.is_empty() {
+    let wanted = |suite: &_| {
+        offer
+            .suites
+            .iter()
+            .any(|wanted: &Suite| wanted.holds(suite))
+    };
+    if !offer.suites.is_empty() {
         provider.cipher_suites.retain(wanted);
     }
-    if !plan.groups.is_empty() {
-        provider.kx_groups = plan.groups.iter().map(|group| group.rustls()).collect();
+    if !offer.groups.is_empty() {
+        provider.kx_groups = offer.groups.iter().map(|group| group.rustls()).collect();
     }
     provider
 }

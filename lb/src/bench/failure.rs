@@ -25,6 +25,14 @@ pub enum Failure {
     Tls(String),
     /// What came back is no HTTP response, or is cut off.
     Response,
+    /// The server closed the connection before the end of the response.
+    CutOff,
+    /// What came back is no HTTP.
+    NotHttp,
+    /// The server did not agree on the application protocol with ALPN (RFC 7301).
+    Alpn,
+    /// The server did something else that HTTP does not allow, or refused a stream.
+    Http(String),
     /// The system failed otherwise.
     System(ErrorKind),
 }
@@ -82,6 +90,36 @@ impl Failure {
         }
     }
 
+    /// A failure to shake hands.
+    pub(super) fn shaking(error: &io::Error) -> Self {
+        match inner::<Error>(error) {
+            Some(tls) => tls.clone().into(),
+            None if error.kind() == ErrorKind::UnexpectedEof => Self::Closed,
+            None => Self::transferring(error),
+        }
+    }
+
+    /// A failure to have a request answered.
+    pub(super) fn asking(error: &hyper::Error) -> Self {
+        use std::error::Error as _;
+        let source = error.source();
+        if let Some(io) = source.and_then(|source| source.downcast_ref::<io::Error>()) {
+            return match (inner::<Error>(io), io.kind()) {
+                (Some(tls), _) => tls.clone().into(),
+                (None, ErrorKind::UnexpectedEof) => Self::CutOff,
+                (None, _) => Self::transferring(io),
+            };
+        }
+        match source {
+            _ if error.is_incomplete_message() || error.is_closed() || error.is_canceled() => {
+                Self::CutOff
+            }
+            _ if error.is_parse() => Self::NotHttp,
+            Some(source) => Self::Http(source.to_string()),
+            None => Self::Http(error.to_string()),
+        }
+    }
+
     /// Too long at `stage`.
     pub(super) fn late(stage: Stage) -> Self {
         match stage {
@@ -118,6 +156,10 @@ impl fmt::Display for Failure {
             Self::Certificate(why) => write!(f, "certificate: {why}"),
             Self::Tls(what) => write!(f, "tls: {what}"),
             Self::Response => f.write_str("response: cut off or not HTTP/1.1"),
+            Self::CutOff => f.write_str("closed before the end of the response"),
+            Self::NotHttp => f.write_str("response: not HTTP"),
+            Self::Alpn => f.write_str("alpn: no agreement on the protocol"),
+            Self::Http(what) => write!(f, "http: {what}"),
             Self::System(kind) => write!(f, "system: {kind}"),
         }
     }
@@ -134,6 +176,10 @@ impl fmt::Display for Reason {
             Self::Other(kind) => write!(f, "{kind}"),
         }
     }
+}
+
+fn inner<E: std::error::Error + 'static>(error: &io::Error) -> Option<&E> {
+    error.get_ref()?.downcast_ref()
 }
 
 /// An alert's name as RFC 8446 section 6 writes it, `handshake_failure`, or its number.

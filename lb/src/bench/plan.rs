@@ -2,13 +2,11 @@
 
 use std::net::SocketAddr;
 use std::str::FromStr;
-use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::RootCertStore;
-use rustls::crypto::{SupportedKxGroup, aws_lc_rs::kx_group};
 use rustls::pki_types::ServerName;
-use rustls::{CipherSuite, SupportedCipherSuite, SupportedProtocolVersion, version};
+
+use super::offer::Offer;
 
 /// What is to be done to whom.
 #[derive(Debug, Clone)]
@@ -17,16 +15,8 @@ pub struct Plan {
     pub address: SocketAddr,
     /// The name to ask for; an IP address is sent to nobody.
     pub server_name: ServerName<'static>,
-    /// Which versions to offer; empty: all.
-    pub versions: Vec<Version>,
-    /// Which cipher suites to offer; empty: all.
-    pub suites: Vec<Suite>,
-    /// Which key exchange groups to offer, best first; empty: the usual ones.
-    pub groups: Vec<Group>,
-    /// Which application protocols to offer, best first; empty: none.
-    pub alpn: Vec<String>,
-    /// Whose certificates are good.
-    pub trust: Trust,
+    /// What to offer in a handshake.
+    pub offer: Offer,
     /// How many of the handshakes are to resume a session.
     pub resume: Share,
     /// The path to GET with HTTP/1.1 on each connection; none: close after the handshake.
@@ -51,11 +41,7 @@ impl Plan {
         Self {
             address,
             server_name,
-            versions: Vec::new(),
-            suites: Vec::new(),
-            groups: Vec::new(),
-            alpn: Vec::new(),
-            trust: Trust::Blind,
+            offer: Offer::default(),
             resume: Share::NONE,
             request: None,
             concurrency: 64,
@@ -72,19 +58,11 @@ impl Plan {
     /// # Errors
     /// The first thing in it that cannot.
     pub fn checked(mut self) -> Result<Self, InvalidPlan> {
-        let positive = |number: f64| number.is_finite() && number > 0.0;
         if self.concurrency == 0 || self.threads == 0 {
             return Err(InvalidPlan::NoConnections);
         }
-        if self.rate.is_some_and(|rate| !positive(rate)) {
-            return Err(InvalidPlan::NoRate);
-        }
-        if self.end == End::Count(0) || self.end == End::After(Duration::ZERO) {
-            return Err(InvalidPlan::NoEnd);
-        }
-        if self.groups_need_tls13() && self.versions == [Version::Tls12] {
-            return Err(InvalidPlan::Nothing(HYBRID.to_owned()));
-        }
+        check_extent(self.rate, self.end)?;
+        self.offer.check()?;
         if let Some(path) = &self.request {
             check_path(path)?;
             self.offer_http1()?;
@@ -93,17 +71,12 @@ impl Plan {
         Ok(self)
     }
 
-    fn groups_need_tls13(&self) -> bool {
-        let hybrid = |group: &Group| matches!(group, Group::X25519mlkem768 | Group::P256mlkem768);
-        !self.groups.is_empty() && self.groups.iter().all(hybrid)
-    }
-
     /// A GET is written in HTTP/1.1, so nothing else may be agreed on.
     fn offer_http1(&mut self) -> Result<(), InvalidPlan> {
-        if self.alpn.is_empty() {
-            self.alpn.push(HTTP1.to_owned());
+        if self.offer.alpn.is_empty() {
+            self.offer.alpn.push(HTTP1.to_owned());
         }
-        match self.alpn.iter().find(|protocol| *protocol != HTTP1) {
+        match self.offer.alpn.iter().find(|protocol| *protocol != HTTP1) {
             Some(other) => Err(InvalidPlan::Protocol(other.clone())),
             None => Ok(()),
         }
@@ -117,7 +90,7 @@ pub enum InvalidPlan {
     #[error("at least one connection at a time and one thread are needed")]
     NoConnections,
     /// A rate must be above zero.
-    #[error("the rate must be a number above 0, in connections per second")]
+    #[error("the rate must be a number above 0, in connections or requests per second")]
     NoRate,
     /// It would end before it begins.
     #[error("the duration or the count must be above 0")]
@@ -130,18 +103,15 @@ pub enum InvalidPlan {
     /// Requests are written in HTTP/1.1.
     #[error("the request is sent with HTTP/1.1, so that `{0}` must not be offered with ALPN")]
     Protocol(String),
+    /// HTTP/1.1 has one request at a time on a connection.
+    #[error("{0} streams on a connection need HTTP/2 (`--http 2`)")]
+    Streams(usize),
+    /// What is to be sent is no request.
+    #[error("no request can be made of this: {0}")]
+    Request(String),
     /// Versions, suites and groups have nothing in common.
     #[error("no handshake is possible with these versions, suites and groups: {0}")]
     Nothing(String),
-}
-
-/// Whose certificates are good.
-#[derive(Debug, Clone)]
-pub enum Trust {
-    /// Everybody's: neither chain, dates, name nor signature are looked at.
-    Blind,
-    /// Those that chain up to one of these, for the name that was asked for.
-    Roots(Arc<RootCertStore>),
 }
 
 /// When a measurement is over.
@@ -149,81 +119,15 @@ pub enum Trust {
 pub enum End {
     /// After this long; what is open then is brought to its end.
     After(Duration),
-    /// After this many connections, good or bad.
+    /// After this many connections or requests, good or bad.
     Count(u64),
 }
 
-/// A version of the protocol.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Version {
-    /// TLS 1.2 (RFC 5246).
-    Tls12,
-    /// TLS 1.3 (RFC 8446).
-    Tls13,
-}
-
-impl Version {
-    pub(super) fn rustls(self) -> &'static SupportedProtocolVersion {
+impl End {
+    pub(super) fn count(self) -> Option<u64> {
         match self {
-            Self::Tls12 => &version::TLS12,
-            Self::Tls13 => &version::TLS13,
-        }
-    }
-}
-
-/// A cipher, in whatever suite of whatever version it stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Suite {
-    /// AES-128-GCM with SHA-256.
-    Aes128,
-    /// AES-256-GCM with SHA-384.
-    Aes256,
-    /// ChaCha20-Poly1305 with SHA-256.
-    Chacha20,
-}
-
-impl Suite {
-    pub(super) fn holds(self, suite: &SupportedCipherSuite) -> bool {
-        use CipherSuite as S;
-        let same = match suite.suite() {
-            S::TLS13_AES_128_GCM_SHA256
-            | S::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
-            | S::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256 => Self::Aes128,
-            S::TLS13_AES_256_GCM_SHA384
-            | S::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384
-            | S::TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384 => Self::Aes256,
-            _ => Self::Chacha20,
-        };
-        self == same
-    }
-}
-
-/// A key exchange group.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum Group {
-    /// Curve25519 (RFC 7748).
-    X25519,
-    /// NIST P-256.
-    #[value(alias = "secp256r1")]
-    P256,
-    /// NIST P-384.
-    #[value(alias = "secp384r1")]
-    P384,
-    /// X25519 with ML-KEM-768 (TLS 1.3 only).
-    X25519mlkem768,
-    /// P-256 with ML-KEM-768 (TLS 1.3 only).
-    #[value(alias = "secp256r1mlkem768")]
-    P256mlkem768,
-}
-
-impl Group {
-    pub(super) fn rustls(self) -> &'static dyn SupportedKxGroup {
-        match self {
-            Self::X25519 => kx_group::X25519,
-            Self::P256 => kx_group::SECP256R1,
-            Self::P384 => kx_group::SECP384R1,
-            Self::X25519mlkem768 => kx_group::X25519MLKEM768,
-            Self::P256mlkem768 => kx_group::SECP256R1MLKEM768,
+            Self::Count(count) => Some(count),
+            Self::After(_) => None,
         }
     }
 }
@@ -259,7 +163,20 @@ impl FromStr for Share {
     }
 }
 
-fn check_path(path: &str) -> Result<(), InvalidPlan> {
+/// Refuses a rate or an end that leaves nothing to measure.
+pub(super) fn check_extent(rate: Option<f64>, end: End) -> Result<(), InvalidPlan> {
+    let positive = |number: f64| number.is_finite() && number > 0.0;
+    if rate.is_some_and(|rate| !positive(rate)) {
+        return Err(InvalidPlan::NoRate);
+    }
+    match end {
+        End::Count(0) | End::After(Duration::ZERO) => Err(InvalidPlan::NoEnd),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses what is no request's target.
+pub(super) fn check_path(path: &str) -> Result<(), InvalidPlan> {
     let printable = path.bytes().all(|byte| byte.is_ascii_graphic());
     match path.starts_with('/') && printable {
         true => Ok(()),
@@ -268,11 +185,11 @@ fn check_path(path: &str) -> Result<(), InvalidPlan> {
 }
 
 const HTTP1: &str = "http/1.1";
-const HYBRID: &str = "groups with ML-KEM exist in TLS 1.3 only";
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bench::{Group, Version};
 
     fn plan() -> Plan {
         let name = ServerName::try_from("localhost").expect("a name");
@@ -300,10 +217,10 @@ mod tests {
         assert_eq!(refused(|p| p.rate = Some(f64::NAN)), InvalidPlan::NoRate);
         assert_eq!(refused(|p| p.end = End::Count(0)), InvalidPlan::NoEnd);
         let impossible = refused(|p| {
-            p.versions = vec![Version::Tls12];
-            p.groups = vec![Group::X25519mlkem768];
+            p.offer.versions = vec![Version::Tls12];
+            p.offer.groups = vec![Group::X25519mlkem768];
         });
-        assert_eq!(impossible, InvalidPlan::Nothing(HYBRID.to_owned()));
+        assert!(matches!(impossible, InvalidPlan::Nothing(_)));
         for path in ["index.html", "/a b", "/a\r\nHost:b", ""] {
             let plan = Plan {
                 request: Some(path.to_owned()),
@@ -323,11 +240,9 @@ mod tests {
             ..plan()
         };
         let checked = plan.clone().checked().expect("a good plan");
-        assert_eq!(checked.alpn, ["http/1.1"]);
-        let h2 = Plan {
-            alpn: vec!["h2".to_owned()],
-            ..plan
-        };
+        assert_eq!(checked.offer.alpn, ["http/1.1"]);
+        let mut h2 = plan;
+        h2.offer.alpn = vec!["h2".to_owned()];
         assert_eq!(
             h2.checked().err(),
             Some(InvalidPlan::Protocol("h2".to_owned()))

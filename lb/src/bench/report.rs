@@ -4,13 +4,16 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Write};
 use std::time::Duration;
 
-use hdrhistogram::Histogram;
 use rustls::pki_types::ServerName;
 use serde::Serialize;
 
-use super::plan::{Plan, Trust};
-use super::process::Usage;
+use super::cost::{Client, Effort, Operations, Server};
+use super::crew::Outcome;
+use super::latency::Latency;
+use super::machine::Machine;
+use super::plan::Plan;
 use super::tally::Tally;
+use super::words::grouped;
 use super::worker::Finished;
 
 /// What came out of a measurement. Its JSON form is what programs get.
@@ -51,6 +54,8 @@ pub struct Report {
     pub client: Client,
     /// What the server used; none without its process id.
     pub server: Option<Server>,
+    /// Where and when this was measured.
+    pub machine: Machine,
 }
 
 /// How the handshakes went.
@@ -66,6 +71,10 @@ pub struct Handshakes {
     pub failed: u64,
     /// Those that went well, per second.
     pub per_second: f64,
+    /// With a rate: connections for which no lane was free when they were due.
+    pub late: u64,
+    /// With a rate: connections that were due and had not begun by the end. No latency knows them.
+    pub unsent: u64,
     /// Connections that were to resume a session.
     pub resumption_asked: u64,
     /// Full handshakes before the measurement, for sessions to resume. Counted nowhere else.
@@ -79,23 +88,6 @@ pub struct Handshakes {
     /// Connections that the server closed without a `close_notify` of its own, against RFC 8446
     /// section 6.1.
     pub unannounced: u64,
-}
-
-/// A distribution of times, in microseconds.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Latency {
-    /// Half are shorter.
-    pub p50_us: f64,
-    /// 90 % are shorter.
-    pub p90_us: f64,
-    /// 99 % are shorter.
-    pub p99_us: f64,
-    /// 99.9 % are shorter.
-    pub p99_9_us: f64,
-    /// The longest.
-    pub max_us: f64,
-    /// On average.
-    pub mean_us: f64,
 }
 
 /// What requests came to.
@@ -126,71 +118,38 @@ pub struct Negotiated {
     pub certificate: Option<String>,
 }
 
-/// What the client used.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Client {
-    /// CPU time for each handshake that went well.
-    pub cpu_us_per_handshake: Option<f64>,
-    /// Which part of the time its threads ran or waited for a core, 0 to 1.
-    pub busy: f64,
-    /// Whether it was the client that could not go faster. Unknown if the threads were busy and the
-    /// server was not watched.
-    pub limit: Option<bool>,
-}
-
-/// What the server used.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Server {
-    /// The process, whose children are counted with it.
-    pub pid: u32,
-    /// How many processes there were.
-    pub processes: usize,
-    /// CPU time for each handshake that went well; what failed is in it as well.
-    pub cpu_us_per_handshake: Option<f64>,
-    /// CPU time, user and system.
-    pub cpu_seconds: f64,
-    /// Which part of the time its busiest thread ran or waited for a core, 0 to 1.
-    pub busy: f64,
-    /// The most memory that was resident at a time since its beginning.
-    pub peak_memory_bytes: u64,
-}
-
 impl Report {
-    pub(super) fn new(
-        plan: &Plan,
-        elapsed: Duration,
-        interrupted: bool,
-        finished: Vec<Finished>,
-        usage: Option<Usage>,
-    ) -> Self {
-        let crew = CrewUse::of(&finished, elapsed);
+    pub(super) fn new(plan: &Plan, outcome: Outcome<Finished>) -> Self {
+        let (elapsed, finished) = (outcome.elapsed, outcome.finished);
+        let efforts: Vec<Effort> = finished.iter().map(|finished| finished.effort).collect();
         let gave_up = finished.iter().all(|finished| finished.gave_up);
         let primed = finished.iter().map(|finished| finished.primed).sum();
         let mut tally = Tally::new();
         finished
             .into_iter()
             .for_each(|finished| tally.add(finished.tally));
-        let succeeded = tally.succeeded();
-        let server = plan.pid.zip(usage);
-        let server = server.map(|(pid, usage)| Server::new(pid, &usage, elapsed, succeeded));
+        let done = Operations::Handshakes(tally.succeeded());
+        let server = plan.pid.zip(outcome.usage);
+        let server = server.map(|(pid, usage)| Server::new(pid, &usage, elapsed, done));
         Self {
-            measured: "handshake",
+            measured: HANDSHAKE,
             address: plan.address.to_string(),
-            server_name: server_name(plan),
+            server_name: sent_name(&plan.server_name),
             concurrency: plan.concurrency,
             threads: plan.threads,
             rate: plan.rate,
-            verified: matches!(plan.trust, Trust::Roots(_)),
+            verified: plan.offer.trust.verifies(),
             seconds: elapsed.as_secs_f64(),
-            interrupted,
+            interrupted: outcome.interrupted,
             gave_up,
             handshakes: Handshakes::new(&tally, primed, elapsed),
             latency: Latency::of(&tally.handshakes),
             responses: plan.request.as_ref().map(|_| Responses::of(&tally)),
             negotiated: tally.agreements.describe(),
             failures: tally.failures,
-            client: crew.judged(succeeded, server.as_ref()),
+            client: Client::new(&efforts, elapsed, done, server.as_ref()),
             server,
+            machine: Machine::this(),
         }
     }
 
@@ -272,6 +231,7 @@ impl Report {
                 "{silent} connections were closed without a close_notify"
             ));
         }
+        remarks.extend(behind("connections", shakes.late, shakes.unsent));
         if self.server.is_some() && shakes.failed > 0 {
             remarks
                 .push("the server's CPU time includes what the failed connections took".to_owned());
@@ -280,8 +240,21 @@ impl Report {
     }
 }
 
-fn server_name(plan: &Plan) -> Option<String> {
-    match &plan.server_name {
+/// What became of a rate that could not be kept.
+pub(super) fn behind(what: &str, late: u64, unsent: u64) -> Option<String> {
+    (late + unsent > 0).then(|| {
+        format!(
+            "the rate was not kept: {} {what} began late, which is in the latency; {} that were \
+             due did not begin before the end and are in no figure",
+            grouped(late),
+            grouped(unsent)
+        )
+    })
+}
+
+/// The name that a handshake asks for: addresses are not sent (RFC 6066 section 3).
+pub(super) fn sent_name(name: &ServerName<'_>) -> Option<String> {
+    match name {
         ServerName::DnsName(name) => Some(name.as_ref().to_owned()),
         _ => None,
     }
@@ -298,6 +271,8 @@ impl Handshakes {
             resumed: tally.resumed,
             failed: tally.failed,
             per_second: succeeded as f64 / elapsed.as_secs_f64(),
+            late: tally.late,
+            unsent: tally.unsent,
             resumption_asked: tally.resumption_asked,
             primed,
             retried: tally.retried,
@@ -308,20 +283,6 @@ impl Handshakes {
     }
 }
 
-impl Latency {
-    fn of(times: &Histogram<u64>) -> Option<Self> {
-        let at = |quantile| times.value_at_quantile(quantile) as f64 / 1000.0;
-        (!times.is_empty()).then(|| Self {
-            p50_us: at(0.5),
-            p90_us: at(0.9),
-            p99_us: at(0.99),
-            p99_9_us: at(0.999),
-            max_us: times.max() as f64 / 1000.0,
-            mean_us: times.mean() / 1000.0,
-        })
-    }
-}
-
 impl Responses {
     fn of(tally: &Tally) -> Self {
         Self {
@@ -329,57 +290,6 @@ impl Responses {
             latency: Latency::of(&tally.responses),
         }
     }
-}
-
-impl Server {
-    fn new(pid: u32, usage: &Usage, elapsed: Duration, handshakes: u64) -> Self {
-        Self {
-            pid,
-            processes: usage.processes,
-            cpu_us_per_handshake: each(usage.cpu, handshakes),
-            cpu_seconds: usage.cpu.as_secs_f64(),
-            busy: share(usage.busiest, elapsed),
-            peak_memory_bytes: usage.peak_memory_bytes,
-        }
-    }
-}
-
-/// What the client's threads used.
-struct CrewUse {
-    ran: Duration,
-    /// Of the thread with the least to do: while one has nothing to do, the client is not the limit.
-    busy: f64,
-}
-
-impl CrewUse {
-    fn of(finished: &[Finished], elapsed: Duration) -> Self {
-        let busy = finished.iter().map(|f| share(f.ran + f.waited, elapsed));
-        Self {
-            ran: finished.iter().map(|finished| finished.ran).sum(),
-            busy: busy.fold(1.0, f64::min),
-        }
-    }
-
-    fn judged(&self, handshakes: u64, server: Option<&Server>) -> Client {
-        let limit = match server {
-            _ if self.busy < SATURATED => Some(false),
-            Some(server) => Some(server.busy < IDLING),
-            None => None,
-        };
-        Client {
-            cpu_us_per_handshake: each(self.ran, handshakes),
-            busy: self.busy,
-            limit,
-        }
-    }
-}
-
-fn each(cpu: Duration, handshakes: u64) -> Option<f64> {
-    (handshakes > 0).then(|| cpu.as_secs_f64() * 1e6 / handshakes as f64)
-}
-
-fn share(part: Duration, whole: Duration) -> f64 {
-    (part.as_secs_f64() / whole.as_secs_f64()).min(1.0)
 }
 
 // === for people ===
@@ -399,21 +309,6 @@ impl fmt::Display for Handshakes {
             0 => Ok(()),
             retried => write!(f, "; {} with HelloRetryRequest", grouped(retried)),
         }
-    }
-}
-
-impl fmt::Display for Latency {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ms = |us: f64| format!("{:.2}", us / 1000.0);
-        write!(
-            f,
-            "p50 {}, p90 {}, p99 {}, p99.9 {}, max {} ms",
-            ms(self.p50_us),
-            ms(self.p90_us),
-            ms(self.p99_us),
-            ms(self.p99_9_us),
-            ms(self.max_us),
-        )
     }
 }
 
@@ -447,99 +342,5 @@ impl fmt::Display for Responses {
     }
 }
 
-impl fmt::Display for Server {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        per_handshake(f, self.cpu_us_per_handshake)?;
-        write!(
-            f,
-            "; busiest thread {:.0} % busy; peak memory {:.1} MiB; process {}",
-            self.busy * 100.0,
-            self.peak_memory_bytes as f64 / MIB,
-            self.pid
-        )?;
-        match self.processes {
-            1 => Ok(()),
-            more => write!(f, " with {} children", more - 1),
-        }
-    }
-}
-
-impl fmt::Display for Client {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        per_handshake(f, self.cpu_us_per_handshake)?;
-        write!(f, "; threads {:.0} % busy", self.busy * 100.0)?;
-        f.write_str(match self.limit {
-            Some(true) => {
-                ": the client was the limit, the server had time to spare (more --threads?)"
-            }
-            Some(false) => "",
-            None => ": perhaps the client was the limit (--pid tells)",
-        })
-    }
-}
-
-fn per_handshake(f: &mut fmt::Formatter<'_>, cpu_us: Option<f64>) -> fmt::Result {
-    match cpu_us {
-        Some(cpu_us) => write!(f, "{cpu_us:.1} µs CPU per handshake"),
-        None => f.write_str("no handshake"),
-    }
-}
-
-/// `1,234,567`
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
-/// From here on a thread has hardly a moment to spare.
-const SATURATED: f64 = 0.9;
-/// Below this a thread has time to spare. What lies between is no clear case.
-const IDLING: f64 = 0.75;
-const MIB: f64 = 1024.0 * 1024.0;
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn long_numbers_are_grouped() {
-        let shown = [0, 999, 1000, 1_234_567].map(grouped);
-        assert_eq!(shown, ["0", "999", "1,000", "1,234,567"]);
-    }
-
-    #[test]
-    fn who_was_the_limit() {
-        let server = |busy| Server {
-            pid: 1,
-            processes: 1,
-            cpu_us_per_handshake: None,
-            cpu_seconds: 0.0,
-            busy,
-            peak_memory_bytes: 0,
-        };
-        let limit = |busy, server: Option<Server>| {
-            let crew = CrewUse {
-                ran: Duration::ZERO,
-                busy,
-            };
-            crew.judged(1, server.as_ref()).limit
-        };
-        assert_eq!(limit(0.99, Some(server(0.5))), Some(true));
-        assert_eq!(limit(0.99, Some(server(0.99))), Some(false));
-        assert_eq!(limit(0.5, Some(server(0.99))), Some(false));
-        assert_eq!(limit(0.5, None), Some(false));
-        assert_eq!(limit(0.99, None), None);
-    }
-
-    #[test]
-    fn quantiles_of_nothing_are_nothing() {
-        assert_eq!(Latency::of(&Tally::new().handshakes), None);
-    }
-}
+/// What [`Report::measured`] says.
+const HANDSHAKE: &str = "handshake";

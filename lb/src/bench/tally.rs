@@ -27,6 +27,10 @@ pub(super) struct Tally {
     pub(super) left_open: u64,
     /// Connections that the server closed without a `close_notify` of its own.
     pub(super) unannounced: u64,
+    /// Connections for which no lane was free when they were due.
+    pub(super) late: u64,
+    /// Connections that were due and had not begun by the end.
+    pub(super) unsent: u64,
     /// Connections that failed.
     pub(super) failed: u64,
     /// How they failed.
@@ -53,6 +57,8 @@ impl Tally {
             tickets: 0,
             left_open: 0,
             unannounced: 0,
+            late: 0,
+            unsent: 0,
             failed: 0,
             failures: BTreeMap::new(),
             connected: false,
@@ -109,6 +115,8 @@ impl Tally {
         self.tickets += other.tickets;
         self.left_open += other.left_open;
         self.unannounced += other.unannounced;
+        self.late += other.late;
+        self.unsent += other.unsent;
         self.failed += other.failed;
         self.connected |= other.connected;
         add_counts(&mut self.failures, other.failures);
@@ -120,17 +128,20 @@ impl Tally {
     }
 }
 
-fn add_counts<K: Ord>(sums: &mut BTreeMap<K, u64>, counts: BTreeMap<K, u64>) {
+/// Adds up counts by kind.
+pub(super) fn add_counts<K: Ord>(sums: &mut BTreeMap<K, u64>, counts: BTreeMap<K, u64>) {
     for (kind, count) in counts {
         *sums.entry(kind).or_default() += count;
     }
 }
 
-fn histogram() -> Histogram<u64> {
+/// For times in nanoseconds.
+pub(super) fn histogram() -> Histogram<u64> {
     Histogram::new_with_bounds(LOWEST_NS, HIGHEST_NS, DIGITS).expect("bounds that make sense")
 }
 
-fn nanoseconds(time: Duration) -> u64 {
+/// For a [`histogram`].
+pub(super) fn nanoseconds(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 

@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::{End, Group, Plan, Report, Share, Suite, Trust, Version, run};
+use super::{End, Group, Offer, Plan, Report, Share, Suite, Trust, Version, run};
 
 #[tokio::test]
 async fn what_the_client_counts_the_server_counted() {
@@ -38,12 +38,12 @@ async fn the_share_of_resumptions_is_exact() {
     for (share, resumed) in [("50%", 100), ("100%", 200), ("10%", 20)] {
         for version in [Version::Tls13, Version::Tls12] {
             let server = Server::start(|_| {}).await;
-            let plan = Plan {
-                versions: vec![version],
+            let mut plan = Plan {
                 resume: share.parse().expect("a share"),
                 concurrency: 4,
                 ..server.plan(200)
             };
+            plan.offer.versions = vec![version];
             let shakes = measure(plan).await.handshakes;
             assert_eq!((shakes.resumed, shakes.full), (resumed, 200 - resumed));
             assert_eq!((shakes.resumption_asked, shakes.primed), (resumed, 4));
@@ -77,12 +77,13 @@ async fn a_server_without_tickets_resumes_nothing() {
 #[tokio::test]
 async fn what_was_agreed_on_is_named() {
     let server = Server::start(|config| config.alpn_protocols = vec![b"h2".to_vec()]).await;
-    let plan = Plan {
+    let mut plan = server.plan(3);
+    plan.offer = Offer {
         versions: vec![Version::Tls13],
         groups: vec![Group::P256],
         suites: vec![Suite::Chacha20],
         alpn: vec!["h2".to_owned()],
-        ..server.plan(3)
+        ..Offer::default()
     };
     let report = measure(plan).await;
     let [agreed] = report.negotiated.as_slice() else {
@@ -99,10 +100,8 @@ async fn what_was_agreed_on_is_named() {
 #[tokio::test]
 async fn tls_1_2_only() {
     let server = Server::start(|_| {}).await;
-    let plan = Plan {
-        versions: vec![Version::Tls12],
-        ..server.plan(3)
-    };
+    let mut plan = server.plan(3);
+    plan.offer.versions = vec![Version::Tls12];
     let report = measure(plan).await;
     assert_eq!(report.negotiated[0].version, "TLSv1.2");
     assert_eq!(report.handshakes.full, 3);
@@ -142,17 +141,15 @@ async fn certificates_are_verified_if_asked_for() {
     let mut roots = RootCertStore::empty();
     let nobody = Arc::new(self_signed("nobody").0);
     roots.add((*nobody).clone()).expect("a root");
-    let plan = Plan {
-        trust: Trust::Roots(Arc::new(roots.clone())),
-        ..server.plan(3)
-    };
+    let mut plan = server.plan(3);
+    plan.offer.trust = Trust::Roots(Arc::new(roots.clone()));
     let report = measure(plan.clone()).await;
     assert_eq!(failures(&report), [("certificate: unknown issuer", 3)]);
     assert!(report.verified && report.latency.is_none());
 
     roots.add(server.certificate.clone()).expect("a root");
-    let trust = Trust::Roots(Arc::new(roots));
-    let report = measure(Plan { trust, ..plan }).await;
+    plan.offer.trust = Trust::Roots(Arc::new(roots));
+    let report = measure(plan).await;
     assert_eq!(report.handshakes.succeeded, 3);
 }
 
@@ -322,15 +319,7 @@ struct Counts {
 
 impl Server {
     async fn start(change: impl FnOnce(&mut ServerConfig)) -> Self {
-        let (certificate, key) = self_signed("server");
-        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let mut config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .expect("versions")
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate.clone()], key)
-            .expect("a certificate with its key");
-        config.send_tls13_tickets = 1;
+        let (mut config, certificate) = server_config();
         change(&mut config);
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let counts = Arc::<Counts>::default();
@@ -385,7 +374,22 @@ async fn answer(stream: &mut TlsStream<TcpStream>) -> std::io::Result<()> {
     stream.shutdown().await
 }
 
-async fn plain<F: Future<Output = ()> + Send + 'static>(
+/// For a server with a certificate of its own making.
+pub(super) fn server_config() -> (ServerConfig, CertificateDer<'static>) {
+    let (certificate, key) = self_signed("server");
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .expect("versions")
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.clone()], key)
+        .expect("a certificate with its key");
+    config.send_tls13_tickets = 1;
+    (config, certificate)
+}
+
+/// A listener that has each connection served by `serve`.
+pub(super) async fn plain<F: Future<Output = ()> + Send + 'static>(
     serve: impl Fn(TcpStream) -> F + Send + 'static,
 ) -> (SocketAddr, tokio::task::JoinSet<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");

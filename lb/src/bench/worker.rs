@@ -4,19 +4,19 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use rustls::client::ClientConnection;
 use tokio::runtime::Builder;
-use tokio::sync::watch;
 use tokio::task::{JoinSet, LocalSet};
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep};
 
 use super::client::Profiles;
+use super::cost::Effort;
+use super::crew::{Duty, Start};
 use super::exchange::{Done, Endpoint};
 use super::failure::Failure;
-use super::process;
+use super::schedule::{Allowance, Schedule, Shared, Window};
 use super::tally::Tally;
 
 /// What a thread is to do.
@@ -27,39 +27,9 @@ pub(super) struct Worker {
     pub(super) connections: usize,
     /// Which share of the handshakes is to resume a session.
     pub(super) resume: f64,
-    /// How many connections in all; none: until the deadline.
-    pub(super) quota: Option<u64>,
-    /// When connections are to begin; none: as soon as one is free.
-    pub(super) pace: Option<Pace>,
+    /// How many connections in all, and when.
+    pub(super) allowance: Allowance,
     pub(super) shared: Arc<Shared>,
-    /// When the measurement begins and ends, once that is known.
-    pub(super) start: watch::Receiver<Option<Window>>,
-}
-
-/// What a thread shares with the one that watches: nothing of it is waited for.
-#[derive(Debug, Default)]
-#[repr(align(128))]
-pub(super) struct Shared {
-    /// Whether to open no more connections.
-    pub(super) stop: AtomicBool,
-    /// How many handshakes went well.
-    pub(super) succeeded: AtomicU64,
-    /// How many connections failed.
-    pub(super) failed: AtomicU64,
-}
-
-/// When a measurement begins and ends.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Window {
-    pub(super) begin: Instant,
-    pub(super) end: Option<Instant>,
-}
-
-/// When a thread's connections are to begin, after the measurement has.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Pace {
-    pub(super) first: Duration,
-    pub(super) interval: Duration,
 }
 
 /// What a thread did.
@@ -68,40 +38,40 @@ pub(super) struct Finished {
     pub(super) tally: Tally,
     /// Full handshakes that came before, for sessions to resume.
     pub(super) primed: u64,
-    /// CPU time.
-    pub(super) ran: Duration,
-    /// Time that it could have run but had no core.
-    pub(super) waited: Duration,
+    pub(super) effort: Effort,
     /// Whether it ended early since not one connection came about.
     pub(super) gave_up: bool,
 }
 
-impl Worker {
-    /// Does it, on the calling thread; says `ready` when it has what it needs to begin.
-    ///
-    /// # Errors
-    /// When the system gives no runtime.
-    pub(super) fn run(self, ready: impl FnOnce()) -> io::Result<Finished> {
-        let runtime = Builder::new_current_thread().enable_all().build()?;
-        Ok(LocalSet::new().block_on(&runtime, self.measure(ready)))
+impl Duty for Worker {
+    type Finished = Finished;
+
+    fn shared(&self) -> Arc<Shared> {
+        self.shared.clone()
     }
 
-    async fn measure(mut self, ready: impl FnOnce()) -> Finished {
+    fn work(self, start: Start, ready: impl FnOnce()) -> io::Result<Finished> {
+        let runtime = Builder::new_current_thread().enable_all().build()?;
+        LocalSet::new().block_on(&runtime, self.measure(start, ready))
+    }
+}
+
+impl Worker {
+    async fn measure(self, start: Start, ready: impl FnOnce()) -> io::Result<Finished> {
         self.warm_up();
         let primed = self.prime().await;
         ready();
-        let Some(window) = self.window().await else {
-            return Finished::nothing(primed);
+        let Some(window) = start.window().await else {
+            return Ok(Finished::nothing(primed));
         };
-        let (connections, before) = (self.connections, process::own_thread());
-        let work = Rc::new(Work::new(self, window));
+        let (connections, before) = (self.connections, Effort::so_far());
+        let work = Rc::new(Work::new(self, window)?);
         let mut lanes = JoinSet::new();
         for _ in 0..connections {
             lanes.spawn_local(work.clone().lane());
         }
         lanes.join_all().await;
-        let after = process::own_thread();
-        work.finished(primed, after.0 - before.0, after.1 - before.1)
+        Ok(work.finished(primed, Effort::so_far().since(before)))
     }
 
     /// The first random number of a process takes tens of milliseconds: aws-lc gathers entropy. It
@@ -124,11 +94,6 @@ impl Worker {
         let done = connections.join_all().await;
         done.into_iter().filter(|done| *done).count() as u64
     }
-
-    async fn window(&mut self) -> Option<Window> {
-        let begun = self.start.wait_for(Option::is_some).await;
-        begun.ok().and_then(|window| *window)
-    }
 }
 
 impl Finished {
@@ -136,8 +101,7 @@ impl Finished {
         Self {
             tally: Tally::new(),
             primed,
-            ran: Duration::ZERO,
-            waited: Duration::ZERO,
+            effort: Effort::default(),
             gave_up: false,
         }
     }
@@ -146,77 +110,33 @@ impl Finished {
 /// What the lanes of a thread have in common: each lane is one connection after the other.
 struct Work {
     worker: Worker,
-    window: Window,
+    schedule: Schedule,
     tally: RefCell<Tally>,
-    begun: Cell<u64>,
     resumptions_owed: Cell<f64>,
     gave_up: Cell<bool>,
     tickets_before: u64,
 }
 
 impl Work {
-    fn new(worker: Worker, window: Window) -> Self {
-        Self {
+    fn new(worker: Worker, window: Window) -> io::Result<Self> {
+        Ok(Self {
             tickets_before: worker.profiles.tickets.received(),
+            schedule: Schedule::new(worker.allowance, window, worker.shared.clone())?,
             worker,
-            window,
             tally: RefCell::new(Tally::new()),
-            begun: Cell::new(0),
             resumptions_owed: Cell::new(0.0),
             gave_up: Cell::new(false),
-        }
+        })
     }
 
     async fn lane(self: Rc<Self>) {
-        while let Some(begun) = self.next().await {
+        while let Some(begun) = self.schedule.next().await {
             let outcome = self.exchange().await;
             self.count(begun, &outcome);
             if outcome.is_err_and(|failure| failure.is_connect()) {
                 sleep(BREATH).await;
             }
         }
-    }
-
-    /// When the next connection begins, or is to have begun; none when the measurement is over.
-    async fn next(&self) -> Option<Instant> {
-        if self.is_over(Instant::now()) {
-            return None;
-        }
-        let number = self.begun.replace(self.begun.get() + 1);
-        match self.worker.pace {
-            None => Some(Instant::now()),
-            Some(pace) => self.turn(self.window.begin + pace.after(number)).await,
-        }
-    }
-
-    fn is_over(&self, now: Instant) -> bool {
-        let stopped = self.worker.shared.stop.load(Ordering::Relaxed) || self.gave_up.get();
-        let late = self.window.end.is_some_and(|end| now >= end);
-        let enough = self
-            .worker
-            .quota
-            .is_some_and(|quota| self.begun.get() >= quota);
-        stopped || late || enough
-    }
-
-    /// Waits for `due`. A connection for which no lane was free counts from when it was due. One
-    /// that was waited for counts from when the timer let go, which is a little late by nature.
-    async fn turn(&self, due: Instant) -> Option<Instant> {
-        if self.window.end.is_some_and(|end| due >= end) {
-            return None;
-        }
-        let mut now = Instant::now();
-        if now >= due {
-            return Some(due);
-        }
-        while now < due {
-            sleep_until(due.min(now + ATTENTION)).await;
-            now = Instant::now();
-            if self.worker.shared.stop.load(Ordering::Relaxed) {
-                return None;
-            }
-        }
-        Some(if now - due < GRAIN { now } else { due })
     }
 
     async fn exchange(&self) -> Result<Done, Failure> {
@@ -239,54 +159,28 @@ impl Work {
     }
 
     fn count(&self, begun: Instant, outcome: &Result<Done, Failure>) {
-        let shared = &self.worker.shared;
         let mut tally = self.tally.borrow_mut();
         tally.count(begun, outcome.as_ref());
-        shared.succeeded.store(tally.succeeded(), Ordering::Relaxed);
-        shared.failed.store(tally.failed, Ordering::Relaxed);
-        let hopeless = !tally.connected && tally.failed >= self.worker.connections as u64;
-        self.gave_up.set(hopeless);
+        self.schedule.show(tally.succeeded(), tally.failed);
+        if !tally.connected && tally.failed >= self.worker.connections as u64 {
+            self.gave_up.set(true);
+            self.schedule.end();
+        }
     }
 
-    fn finished(self: Rc<Self>, primed: u64, ran: Duration, waited: Duration) -> Finished {
+    fn finished(self: Rc<Self>, primed: u64, effort: Effort) -> Finished {
         let mut tally = self.tally.replace(Tally::new());
         tally.tickets = self.worker.profiles.tickets.received() - self.tickets_before;
-        let gave_up = self.gave_up.get();
+        tally.late = self.schedule.late();
+        tally.unsent = self.schedule.unsent();
         Finished {
             tally,
             primed,
-            ran,
-            waited,
-            gave_up,
+            effort,
+            gave_up: self.gave_up.get(),
         }
     }
-}
-
-impl Pace {
-    /// The share of the `nth` of so many threads in `rate` connections per second.
-    pub(super) fn of(rate: f64, threads: u64, nth: u64) -> Self {
-        Self {
-            first: seconds(nth as f64 / rate),
-            interval: seconds(threads as f64 / rate),
-        }
-    }
-
-    fn after(&self, number: u64) -> Duration {
-        self.first
-            .saturating_add(seconds(self.interval.as_secs_f64() * number as f64))
-    }
-}
-
-/// A rate may be so low that the next connection is due in a distant age.
-fn seconds(seconds: f64) -> Duration {
-    Duration::from_secs_f64(seconds.min(A_DISTANT_AGE))
 }
 
 /// A pause after a connection that did not come about: the next one will hardly do better.
-const BREATH: Duration = Duration::from_millis(10);
-/// How long a lane sleeps at most before it looks whether all is over.
-const ATTENTION: Duration = Duration::from_millis(100);
-/// A hundred years, in seconds.
-const A_DISTANT_AGE: f64 = 3.2e9;
-/// Timers of the runtime are in milliseconds.
-const GRAIN: Duration = Duration::from_millis(2);
+pub(super) const BREATH: Duration = Duration::from_millis(10);

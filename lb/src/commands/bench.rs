@@ -16,7 +16,9 @@ use rustls::pki_types::{CertificateDer, ServerName};
 
 use super::failure::Failure;
 use super::session::Session;
-use crate::bench::{Broken, End, Group, Plan, Progress, Report, Share, Suite, Trust, Version};
+use crate::bench::{
+    Broken, End, Group, Offer, Plan, Progress, Report, Share, Suite, Trust, Version,
+};
 
 /// Options of `sealgate bench`.
 #[derive(Debug, Args)]
@@ -172,11 +174,13 @@ impl Handshake {
             None => host(&self.connect, address),
         };
         Ok(Plan {
-            versions: self.tls.versions(),
-            suites: self.suite.clone(),
-            groups: self.group.clone(),
-            alpn: self.alpn.clone(),
-            trust: self.ca.as_deref().map_or(Ok(Trust::Blind), trust)?,
+            offer: Offer {
+                versions: self.tls.versions(),
+                suites: self.suite.clone(),
+                groups: self.group.clone(),
+                alpn: self.alpn.clone(),
+                trust: self.ca.as_deref().map_or(Ok(Trust::Blind), trust)?,
+            },
             resume: self.resume,
             request: self.request.clone(),
             concurrency: self.concurrency,
