@@ -10,38 +10,49 @@
 //! verified and no signature of the server is checked: this spares the client more work than the
 //! server has with a handshake, so that the server is the one that is measured. The report says so.
 
+mod chart;
 mod client;
+mod comparison;
 mod cost;
 mod crew;
 mod exchange;
 mod failure;
+mod figures;
 mod http;
 mod latency;
 mod machine;
 mod negotiated;
 mod offer;
+mod page;
 mod plan;
 mod process;
 mod report;
+mod rounds;
 mod run;
 mod schedule;
+mod statistics;
 mod tally;
 mod tickets;
 mod timer;
 mod words;
 mod worker;
 
+pub use comparison::{Change, Comparison, Contender, Shift, Standing};
 pub use cost::{Client, Cost, Server};
 pub use crew::{Broken, Progress};
 pub use failure::Failure;
+pub use figures::{Figure, NotAReport, Sheet};
 pub use http::{HttpPlan, HttpReport, Protocol, RequestPlan, Requests, TlsPlan, run as run_http};
 pub use latency::Latency;
 pub use machine::Machine;
 pub use offer::{Group, Offer, Suite, Trust, Version};
+pub use page::page;
 pub use plan::{End, InvalidPlan, Plan, Share};
 pub use process::{NoProcess, Usage};
 pub use report::{Handshakes, Negotiated, Report, Responses};
+pub use rounds::{Turn, in_rounds};
 pub use run::run;
+pub use statistics::{Ratio, Spread};
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

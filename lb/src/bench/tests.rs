@@ -374,6 +374,35 @@ async fn answer(stream: &mut TlsStream<TcpStream>) -> std::io::Result<()> {
     stream.shutdown().await
 }
 
+/// A report as it stands in a file.
+pub(crate) fn written_report(per_second: f64) -> serde_json::Value {
+    serde_json::json!({
+        "measured": "handshake", "address": "127.0.0.1:1", "server_name": "localhost",
+        "concurrency": 8, "threads": 2, "rate": null, "verified": false, "seconds": 1.0,
+        "interrupted": false, "gave_up": false,
+        "handshakes": { "succeeded": 100, "failed": 0, "per_second": per_second },
+        "latency": {
+            "p50_us": 900.0, "p90_us": 1100.0, "p99_us": 2000.0, "p99_9_us": 3000.0,
+            "max_us": 4000.0, "mean_us": 1000.0,
+            "curve": [[0.0, 500.0], [0.5, 900.0], [0.99, 2000.0], [1.0, 4000.0]],
+        },
+        "failures": {},
+        "negotiated": [{
+            "count": 100, "version": "TLSv1.3", "suite": "TLS13_AES_128_GCM_SHA256",
+            "group": "X25519", "alpn": null, "resumed": false, "certificate": "ECDSA P-256",
+        }],
+        "client": { "cpu_us_per_handshake": 40.0, "busy": 0.5, "limit": false },
+        "server": {
+            "pid": 1, "processes": 1, "cpu_us_per_handshake": 50.0, "cpu_seconds": 0.005,
+            "busy": 0.9, "peak_memory_bytes": 1_048_576,
+        },
+        "machine": {
+            "processor": "A processor", "cores": 2, "kernel": "Linux 6.1",
+            "tool": "sealgate bench 0.1.0", "time": "2026-01-01T00:00:00Z",
+        },
+    })
+}
+
 /// For a server with a certificate of its own making.
 pub(super) fn server_config() -> (ServerConfig, CertificateDer<'static>) {
     let (certificate, key) = self_signed("server");
