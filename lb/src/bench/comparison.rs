@@ -47,11 +47,10 @@ impl Comparison {
     /// When there are none.
     pub fn new(reports: Vec<(String, Vec<Value>)>) -> Result<Self, NotAReport> {
         let sheet = Sheet::of_reports(&reports)?;
-        let base = &sheet.columns[0];
-        let contenders = reports.into_iter().zip(&sheet.columns).enumerate();
-        let endpoints = contenders.map(|(index, ((label, rounds), column))| Contender {
+        let contenders = reports.into_iter().zip(&sheet.columns);
+        let endpoints = contenders.map(|((label, rounds), column)| Contender {
             label,
-            figures: standings(column, (index > 0).then_some(base)),
+            figures: standings(&sheet, column),
             rounds,
         });
         Ok(Self {
@@ -93,14 +92,12 @@ impl Standing {
     }
 }
 
-fn standings(column: &Column, base: Option<&Column>) -> Vec<Standing> {
+fn standings(sheet: &Sheet, column: &Column) -> Vec<Standing> {
     let standing = |figure| {
-        let rounds = column.figures(figure)?;
-        let base = base.and_then(|base| base.figures(figure));
         Some(Standing {
             figure,
-            spread: Spread::of(&rounds)?,
-            ratio: base.and_then(|base| Ratio::within(&rounds, &base)),
+            spread: column.spread(figure)?,
+            ratio: sheet.ratio(column, figure),
         })
     };
     Figure::ALL.into_iter().filter_map(standing).collect()
@@ -142,7 +139,10 @@ impl Change {
             let (old, new) = (old.measured.clone(), new.measured.clone());
             return Err(NotAReport::Kinds(old, new));
         }
-        let pairs = pairs(old, new);
+        let pairs = Sheet::pairs(old, new);
+        if pairs.is_empty() {
+            return Err(NotAReport::Empty);
+        }
         let figures = Figure::ALL.into_iter().flat_map(|figure| {
             let shift = move |(old, new): &(&Column, &Column)| Shift::of(figure, old, new);
             pairs.iter().filter_map(shift)
@@ -179,17 +179,6 @@ impl Shift {
             ratio,
         })
     }
-}
-
-fn pairs<'a>(old: &'a Sheet, new: &'a Sheet) -> Vec<(&'a Column, &'a Column)> {
-    if let ([old], [new]) = (old.columns.as_slice(), new.columns.as_slice()) {
-        return vec![(old, new)];
-    }
-    let partner = |column: &'a Column| {
-        let mut others = old.columns.iter();
-        Some((others.find(|other| other.label == column.label)?, column))
-    };
-    new.columns.iter().filter_map(partner).collect()
 }
 
 fn change_remarks(old: &Sheet, new: &Sheet, pairs: &[(&Column, &Column)]) -> Vec<String> {
@@ -318,6 +307,21 @@ mod tests {
             format!("{place}: cores was 2, is 64"),
         ];
         assert_eq!(remarks, expected);
+    }
+
+    #[test]
+    fn what_is_in_one_report_only_is_said() {
+        let both = |labels: [&str; 2]| {
+            let reports = labels.map(|label| (label.to_owned(), vec![report(1.0)]));
+            Sheet::of_reports(&reports).expect("reports")
+        };
+        let (old, new) = (both(["a", "b"]), both(["b", "c"]));
+        let change = Change::new(&old, &new).expect("b is in both");
+        assert!(change.figures.iter().all(|shift| shift.label == "b"));
+        let expected = ["a is in the old report only", "c is in the new report only"];
+        assert_eq!(change.remarks, expected);
+        let strangers = Change::new(&old, &both(["x", "y"]));
+        assert!(matches!(strangers, Err(NotAReport::Empty)));
     }
 
     #[test]

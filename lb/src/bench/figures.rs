@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::statistics::Spread;
+use super::statistics::{Ratio, Spread};
 
 /// What is compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -87,8 +87,8 @@ pub enum NotAReport {
     /// It lacks what every report has.
     #[error("this is no report of `sealgate bench … --output json`: {0}")]
     Foreign(#[from] serde_json::Error),
-    /// There is nothing in it.
-    #[error("there is no round in it")]
+    /// There is nothing in it, or nothing in both.
+    #[error("there is no server with a round in it, or none that is in both reports")]
     Empty,
     /// It was measured in another way.
     #[error("one measures {0}, the other {1}: they do not compare")]
@@ -110,6 +110,35 @@ pub(super) struct Column {
     pub(super) label: String,
     /// At least one.
     pub(super) rounds: Vec<Measured>,
+    /// What its ratios are to.
+    pub(super) base: Base,
+}
+
+/// What the ratios of a column are to, if they are to anything: a column before it, by number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Base {
+    Nothing,
+    /// It was measured in the same rounds.
+    SameRounds(usize),
+    /// It was measured at another time.
+    Before(usize),
+}
+
+impl Base {
+    /// Servers of one measurement are compared with its first.
+    fn first(index: usize) -> Self {
+        match index {
+            0 => Self::Nothing,
+            _ => Self::SameRounds(0),
+        }
+    }
+
+    fn index(self) -> Option<usize> {
+        match self {
+            Self::Nothing => None,
+            Self::SameRounds(index) | Self::Before(index) => Some(index),
+        }
+    }
 }
 
 /// The part of a report that is compared and drawn.
@@ -199,15 +228,22 @@ impl Sheet {
     fn of_one(report: Measured) -> Result<Self, NotAReport> {
         let label = report.address.clone();
         let rounds = vec![report];
-        Self::new(vec![Column { label, rounds }])
+        let base = Base::Nothing;
+        Self::new(vec![Column {
+            label,
+            rounds,
+            base,
+        }])
     }
 
     fn of_several(document: &Several) -> Result<Self, NotAReport> {
-        let column = |endpoint: &Endpoint| Column {
+        let column = |(index, endpoint): (usize, &Endpoint)| Column {
             label: endpoint.label.clone(),
             rounds: endpoint.rounds.clone(),
+            base: Base::first(index),
         };
-        Self::new(document.endpoints.iter().map(column).collect())
+        let endpoints = document.endpoints.iter().enumerate();
+        Self::new(endpoints.map(column).collect())
     }
 
     /// Of reports for each label.
@@ -215,12 +251,15 @@ impl Sheet {
     /// # Errors
     /// When there is none.
     pub fn of_reports(reports: &[(String, Vec<Value>)]) -> Result<Self, NotAReport> {
-        let column = |(label, rounds): &(String, Vec<Value>)| {
+        let column = |(index, (label, rounds)): (usize, &(String, Vec<Value>))| {
             let rounds: Result<_, _> = rounds.iter().map(Measured::deserialize).collect();
-            let label = label.clone();
-            rounds.map(|rounds| Column { label, rounds })
+            rounds.map(|rounds| Column {
+                label: label.clone(),
+                rounds,
+                base: Base::first(index),
+            })
         };
-        let columns: Result<_, _> = reports.iter().map(column).collect();
+        let columns: Result<_, _> = reports.iter().enumerate().map(column).collect();
         Self::new(columns?)
     }
 
@@ -237,19 +276,44 @@ impl Sheet {
         }
     }
 
-    /// The columns of both, the labels with these words before them.
+    /// Old and new of each server that is in both, one beside the other. Servers go by their labels;
+    /// if each has just one, whatever its label.
+    pub(super) fn pairs<'a>(old: &'a Self, new: &'a Self) -> Vec<(&'a Column, &'a Column)> {
+        if let ([old], [new]) = (old.columns.as_slice(), new.columns.as_slice()) {
+            return vec![(old, new)];
+        }
+        let partner = |column: &'a Column| {
+            let mut others = old.columns.iter();
+            Some((others.find(|other| other.label == column.label)?, column))
+        };
+        new.columns.iter().filter_map(partner).collect()
+    }
+
+    /// What changed from `old` to `new`, for each server that is in both.
     ///
     /// # Errors
-    /// When they measure different things.
-    pub fn beside(&self, word: &str, other: &Self, others: &str) -> Result<Self, NotAReport> {
-        let worded = |sheet: &Self, word: &str| {
-            let column = |column: &Column| Column {
-                label: format!("{word} {}", column.label),
-                rounds: column.rounds.clone(),
-            };
-            sheet.columns.iter().map(column).collect::<Vec<_>>()
+    /// When they measure different things, or no server is in both.
+    pub fn of_change(old: &Self, new: &Self) -> Result<Self, NotAReport> {
+        let column = |word: &str, column: &Column, base| Column {
+            label: format!("{word} {}", column.label),
+            rounds: column.rounds.clone(),
+            base,
         };
-        Self::new([worded(self, word), worded(other, others)].concat())
+        let pairs = Self::pairs(old, new).into_iter().enumerate();
+        let columns = pairs.flat_map(|(index, (old, new))| {
+            let base = Base::Before(2 * index);
+            [column("old", old, Base::Nothing), column("new", new, base)]
+        });
+        Self::new(columns.collect())
+    }
+
+    /// How a figure of a column relates to that of its base.
+    pub(super) fn ratio(&self, column: &Column, figure: Figure) -> Option<Ratio> {
+        let base = self.columns.get(column.base.index()?)?;
+        match column.base {
+            Base::Before(_) => Ratio::between(&column.spread(figure)?, &base.spread(figure)?),
+            _ => Ratio::within(&column.figures(figure)?, &base.figures(figure)?),
+        }
     }
 
     /// `handshakes` or `requests`
@@ -263,13 +327,9 @@ impl Sheet {
     /// What one should know before one believes the figures.
     pub(super) fn remarks(&self) -> Vec<String> {
         let mut remarks: Vec<_> = self.columns.iter().flat_map(Column::remarks).collect();
-        let mut agreed = self.columns.iter().map(|column| (column, column.agreed()));
-        if let Some((first, base)) = agreed.next() {
-            let other = agreed.filter(|(_, other)| *other != base);
-            remarks.extend(other.map(|(column, other)| {
-                let (one, two) = (&column.label, &first.label);
-                format!("{one} agreed on {other}, {two} on {base}: this is not the same work")
-            }));
+        for column in &self.columns {
+            let base = column.base.index().and_then(|base| self.columns.get(base));
+            remarks.extend(base.and_then(|base| column.other_work(base)));
         }
         remarks
     }
@@ -336,6 +396,14 @@ impl Column {
             true => "no TLS".to_owned(),
             false => seen.join("; "),
         }
+    }
+
+    fn other_work(&self, base: &Self) -> Option<String> {
+        let (ours, theirs) = (self.agreed(), base.agreed());
+        let (one, two) = (&self.label, &base.label);
+        (ours != theirs).then(|| {
+            format!("{one} agreed on {ours}, {two} on {theirs}: this is not the same work")
+        })
     }
 
     fn remarks(&self) -> Vec<String> {

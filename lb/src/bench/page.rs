@@ -179,18 +179,13 @@ fn write_figures(html: &mut String, sheet: &Sheet) -> fmt::Result {
 }
 
 fn write_row(html: &mut String, sheet: &Sheet, figure: Figure) -> fmt::Result {
-    let base = sheet.columns[0].figures(figure);
-    if sheet
-        .columns
-        .iter()
-        .all(|column| column.figures(figure).is_none())
-    {
+    let unknown = |column: &Column| column.figures(figure).is_none();
+    if sheet.columns.iter().all(unknown) {
         return Ok(());
     }
     write!(html, "<tr><th>{}</th>", figure.name())?;
-    for (index, column) in sheet.columns.iter().enumerate() {
-        let ratio = ratio(column, figure, base.as_deref().filter(|_| index > 0));
-        write_cell(html, column, figure, ratio)?;
+    for column in &sheet.columns {
+        write_cell(html, column, figure, sheet.ratio(column, figure))?;
     }
     writeln!(html, "</tr>")
 }
@@ -216,12 +211,6 @@ fn write_cell(
         )?;
     }
     write!(html, "</td>")
-}
-
-/// Rounds of the same number are taken for the same round.
-fn ratio(column: &Column, figure: Figure, base: Option<&[f64]>) -> Option<Ratio> {
-    let rounds = column.figures(figure)?;
-    Ratio::within(&rounds, base?)
 }
 
 /// How it was measured and where; what is the same for all once.
@@ -277,9 +266,10 @@ fn colours() -> String {
 const PALETTE: [&str; COLOURS] = [
     "#2f6fde", "#e2783a", "#2c9f73", "#a657b5", "#b8962a", "#77808f",
 ];
-const NOTE: &str = "Medians of the rounds; below them the lowest and the highest round. × is the ratio to the \
-first column, in brackets the lowest and the highest ratio between rounds of the same number. Latency: from the \
-beginning, or with a rate from when it was due, to the end.";
+const NOTE: &str = "\
+Medians of the rounds; below them the lowest and the highest round. × is the ratio to the first server, or of new \
+to old, in brackets the lowest and the highest that the rounds give. Latency: from the beginning, or with a rate \
+from when it was due, to the end.";
 const STYLE: &str = "\
 :root { color-scheme: light dark; --text: #1d2330; --faint: #667085; --line: #e3e7ee; --back: #f7f8fa; --card: #fff; --warn: #fff4dd; }
 @media (prefers-color-scheme: dark) { :root { --text: #e7eaf0; --faint: #98a2b3; --line: #333b49; --back: #14181f; --card: #1c222c; --warn: #3a2f14; } }
@@ -356,6 +346,16 @@ mod tests {
             }
         }
         assert_eq!(open, [""; 0]);
+    }
+
+    #[test]
+    fn new_stands_beside_old() {
+        let [old, new] = [two(), two()];
+        let page = page(&Sheet::of_change(&old, &new).expect("the same servers"));
+        let at = |label: &str| page.find(&format!("<th>{label}</th>")).expect("a column");
+        assert!(at("new &lt;one&gt;") < at("old two"), "{page}");
+        // 100 and 200 before, 100 and 200 now.
+        assert!(page.contains("× 1.000 (0.500 – 2.000)"), "{page}");
     }
 
     #[test]

@@ -156,29 +156,20 @@ impl Report {
     /// For people.
     pub fn text(&self) -> String {
         let mut text = self.heading();
-        let mut line = |name: &str, what: &dyn fmt::Display| {
-            // Writing to a string does not fail.
-            let _ = writeln!(text, "{name:<11} {what}");
-        };
-        line("handshakes", &self.handshakes);
+        write_line(&mut text, "handshakes", &self.handshakes);
         if let Some(latency) = &self.latency {
-            line("latency", latency);
+            write_line(&mut text, "latency", latency);
         }
         for negotiated in &self.negotiated {
-            line("negotiated", negotiated);
+            write_line(&mut text, "negotiated", negotiated);
         }
         if let Some(responses) = &self.responses {
-            line("responses", responses);
+            write_line(&mut text, "responses", responses);
         }
-        for (kind, count) in &self.failures {
-            line("failed", &format_args!("{} × {kind}", grouped(*count)));
-        }
-        if let Some(server) = &self.server {
-            line("server", server);
-        }
-        line("client", &self.client);
+        write_failures(&mut text, &self.failures);
+        write_use(&mut text, self.server.as_ref(), &self.client);
         for remark in self.remarks() {
-            line("remark", &remark);
+            write_line(&mut text, "remark", &remark);
         }
         text
     }
@@ -238,6 +229,28 @@ impl Report {
         }
         remarks
     }
+}
+
+/// A line of a report: what it is about in the first column.
+pub(super) fn write_line(text: &mut String, name: &str, what: &dyn fmt::Display) {
+    // Writing to a string does not fail.
+    let _ = writeln!(text, "{name:<11} {what}");
+}
+
+/// A line for each kind of failure.
+pub(super) fn write_failures(text: &mut String, failures: &BTreeMap<String, u64>) {
+    for (kind, count) in failures {
+        let count = grouped(*count);
+        write_line(text, "failed", &format_args!("{count} × {kind}"));
+    }
+}
+
+/// What was used.
+pub(super) fn write_use(text: &mut String, server: Option<&Server>, client: &Client) {
+    if let Some(server) = server {
+        write_line(text, "server", server);
+    }
+    write_line(text, "client", client);
 }
 
 /// What became of a rate that could not be kept.

@@ -71,7 +71,8 @@ impl Dialer {
                 let tls = connector.connect(name.clone(), tcp).await;
                 let tls = tls.map_err(|error| Failure::shaking(&error))?;
                 self.agreed(&tls)?;
-                self.speak(TokioIo::new(tls)).await
+                // Boxed, since hyper moves a type as large as this about with every HTTP/2 request.
+                self.speak(TokioIo::new(Box::new(tls))).await
             }
         };
         let sender = sender.map_err(|error| Failure::asking(&error))?;

@@ -124,7 +124,8 @@ async fn ask(
             Err(Refusal::Unsent(_)) => {}
         }
     }
-    let sender = line.sender(stage).await?;
+    // Boxed, since it is large and rare: it would be moved about with every request.
+    let sender = Box::pin(line.sender(stage)).await?;
     stage.set(Stage::Response);
     let answer = ask_on(sender, request, kept).await;
     answer.map_err(Refusal::why)

@@ -16,6 +16,8 @@ use std::sync::Arc;
 pub use plan::{HttpPlan, Protocol, RequestPlan, TlsPlan};
 pub use report::{HttpReport, Requests};
 
+use rustls::client::Resumption;
+
 use super::client::client_config;
 use super::crew::{Broken, Order, Progress, carry_out, part};
 use super::schedule::{Allowance, Pace};
@@ -45,7 +47,11 @@ pub async fn run(
 fn duties(plan: &Arc<HttpPlan>) -> Result<Vec<HttpWorker>, Broken> {
     let template = plan.template()?;
     let config = plan.tls.as_ref().map(|tls| client_config(&tls.offer));
-    let config = config.transpose()?.map(Arc::new);
+    let config = config.transpose()?.map(|mut config| {
+        // Every connection is a stranger's, so that servers with and without tickets compare.
+        config.resumption = Resumption::disabled();
+        Arc::new(config)
+    });
     let threads = plan.threads as u64;
     let duty = |nth| HttpWorker {
         plan: plan.clone(),

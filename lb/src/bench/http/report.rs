@@ -1,7 +1,7 @@
 //! What came out of requests, for people and for programs.
 
 use std::collections::BTreeMap;
-use std::fmt::{self, Write};
+use std::fmt;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -13,7 +13,7 @@ use crate::bench::cost::{Client, Effort, Operations, Server};
 use crate::bench::crew::Outcome;
 use crate::bench::latency::Latency;
 use crate::bench::machine::Machine;
-use crate::bench::report::{Negotiated, behind, sent_name};
+use crate::bench::report::{Negotiated, behind, sent_name, write_failures, write_line, write_use};
 use crate::bench::words::grouped;
 
 /// What came out of a measurement of requests. Its JSON form is what programs get.
@@ -136,29 +136,21 @@ impl HttpReport {
     /// For people.
     pub fn text(&self) -> String {
         let mut text = self.heading();
-        let mut line = |name: &str, what: &dyn fmt::Display| {
-            // Writing to a string does not fail.
-            let _ = writeln!(text, "{name:<11} {what}");
-        };
-        line("requests", &self.requests);
+        write_line(&mut text, "requests", &self.requests);
         if let Some(latency) = &self.latency {
-            line("latency", latency);
+            write_line(&mut text, "latency", latency);
         }
         for (status, count) in &self.statuses {
-            line("responses", &format_args!("{} × {status}", grouped(*count)));
+            let count = grouped(*count);
+            write_line(&mut text, "responses", &format_args!("{count} × {status}"));
         }
         for negotiated in &self.negotiated {
-            line("negotiated", negotiated);
+            write_line(&mut text, "negotiated", negotiated);
         }
-        for (kind, count) in &self.failures {
-            line("failed", &format_args!("{} × {kind}", grouped(*count)));
-        }
-        if let Some(server) = &self.server {
-            line("server", server);
-        }
-        line("client", &self.client);
+        write_failures(&mut text, &self.failures);
+        write_use(&mut text, self.server.as_ref(), &self.client);
         for remark in self.remarks() {
-            line("remark", &remark);
+            write_line(&mut text, "remark", &remark);
         }
         text
     }

@@ -18,7 +18,7 @@ use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 
 use super::{HttpPlan, HttpReport, Protocol, RequestPlan, TlsPlan, run};
-use crate::bench::tests::{plain, server_config};
+use crate::bench::tests::{kinds, plain, server_config};
 use crate::bench::{End, Offer, Trust};
 
 #[tokio::test]
@@ -285,11 +285,7 @@ fn plan(address: SocketAddr, protocol: Protocol, count: u64) -> HttpPlan {
 }
 
 fn failures(report: &HttpReport) -> Vec<(&str, u64)> {
-    report
-        .failures
-        .iter()
-        .map(|(kind, count)| (kind.as_str(), *count))
-        .collect()
+    kinds(&report.failures)
 }
 
 /// A server that answers in both protocols, and counts.

@@ -34,7 +34,7 @@ pub(super) fn compare(session: &Session, options: &Compare) -> Result<(), Failur
     session.output.result(&change, text)?;
     match &options.html {
         Some(path) => {
-            let both = old.beside("old", &new, "new").map_err(Failure::failed)?;
+            let both = Sheet::of_change(&old, &new).map_err(Failure::failed)?;
             write_page(path, &both)
         }
         None => Ok(()),
@@ -42,7 +42,7 @@ pub(super) fn compare(session: &Session, options: &Compare) -> Result<(), Failur
 }
 
 fn text(output: &Output, change: &Change) -> String {
-    let heads = ["figure", "server", "old", "new", "ratio", "rounds"];
+    let heads = ["figure", "server", "old", "new", "ratio", "low–high"];
     let mut table = output.table(heads);
     change.rows().into_iter().for_each(|row| table.row(row));
     with_remarks(table.finish(), &change.remarks)

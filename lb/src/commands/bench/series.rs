@@ -166,7 +166,14 @@ fn conclude_several<M: Measurement>(
 }
 
 fn comparison_text(output: &Output, comparison: &Comparison) -> String {
-    let heads = ["figure", "server", "median", "rounds", "ratio", "rounds"];
+    let heads = [
+        "figure",
+        "server",
+        "median",
+        "low–high",
+        "ratio",
+        "low–high",
+    ];
     let mut table = output.table(heads);
     comparison.rows().into_iter().for_each(|row| table.row(row));
     with_remarks(table.finish(), &comparison.remarks)
