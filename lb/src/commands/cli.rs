@@ -236,6 +236,8 @@ mod tests {
             .get_after_help()
             .map(ToString::to_string)
             .unwrap_or_default();
+        // What goes on in the next line is one example.
+        let help = help.replace("\\\n", " ");
         let lines = help
             .lines()
             .map(str::trim)
