@@ -22,6 +22,9 @@ pub(crate) const TLS_PROTOCOLS: [HttpVersion; 2] = [HttpVersion::Http2, HttpVers
 /// Versions of HTTP of a plain listener.
 pub(crate) const PLAIN_PROTOCOLS: [HttpVersion; 1] = [HttpVersion::Http1];
 
+/// Most servers take several slashes in a row for one: a rule must not be walked around with them.
+pub(crate) const MERGE_SLASHES: bool = true;
+
 /// What a client may take up.
 pub(crate) const LISTENER_LIMITS: ListenerLimits = ListenerLimits {
     handshake_timeout: Duration::from_secs(10),

@@ -126,6 +126,8 @@ pub(crate) struct Listener {
     pub(crate) proxy_protocol: Field<bool>,
     /// Whether `%2F`, `%5C` and `%00` may stand in a path. Default: false.
     pub(crate) allow_encoded_slash: Field<bool>,
+    /// Whether several slashes in a row are one, for rules and targets. Default: true.
+    pub(crate) merge_slashes: Field<bool>,
     /// What a client may take up.
     pub(crate) limits: Field<ListenerLimits>,
 }
@@ -138,6 +140,8 @@ pub(crate) struct ListenerDefaults {
     pub(crate) tls: Field<ListenerTls>,
     /// Whether `%2F`, `%5C` and `%00` may stand in a path. Default: false.
     pub(crate) allow_encoded_slash: Field<bool>,
+    /// Whether several slashes in a row are one, for rules and targets. Default: true.
+    pub(crate) merge_slashes: Field<bool>,
     /// What a client may take up.
     pub(crate) limits: Field<ListenerLimits>,
 }

@@ -26,6 +26,8 @@ pub struct Listener {
     pub limits: ListenerLimits,
     /// Whether `%2F`, `%5C` and `%00` may stand in a path; they are passed on as they came.
     pub allow_encoded_slash: bool,
+    /// Whether several slashes in a row are one, for rules and targets.
+    pub merge_slashes: bool,
 }
 
 /// A version of HTTP.

@@ -465,9 +465,10 @@ defaults:
   listener:
     tls: { policy: compatible, certificates: [a.example] }
     allow_encoded_slash: true
+    merge_slashes: false
     limits: { idle_timeout: 5s, max_streams: 7 }
 listeners:
-  plain: { bind: '127.0.0.1:80', allow_encoded_slash: false }
+  plain: { bind: '127.0.0.1:80', allow_encoded_slash: false, merge_slashes: true }
   tls: { bind: '127.0.0.1:443', tls: {}, limits: { max_streams: 8 } }
 ",
         );
@@ -475,6 +476,7 @@ listeners:
             panic!("two listeners")
         };
         assert!(plain.tls.is_none() && !plain.allow_encoded_slash && tls.allow_encoded_slash);
+        assert!(plain.merge_slashes && !tls.merge_slashes);
         assert_eq!((plain.limits.max_streams, tls.limits.max_streams), (7, 8));
         assert_eq!(tls.limits.idle_timeout, Duration::from_secs(5));
         let tls = tls.tls.as_ref().expect("TLS");

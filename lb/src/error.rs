@@ -157,7 +157,7 @@ impl End {
                 "bad_path",
                 400,
                 Downstream,
-                "the path is malformed or holds an encoded slash, backslash or NUL",
+                "the path is malformed or one that servers understand differently",
             ),
             Self::BadLength => (
                 "bad_length",

@@ -5,7 +5,7 @@ use http::{Method, Uri};
 use crate::action::{self, Action, Forward, Requested};
 use crate::admin::protocol::{ExplainRequest, Explanation, Stage};
 use crate::authority::Authority;
-use crate::path;
+use crate::path::{self, PathForm};
 use crate::published::Published;
 use crate::router::Route;
 use crate::target_group::TargetGroup;
@@ -72,7 +72,7 @@ impl Asked {
 
 fn walk(published: &Published, asked: &Asked, stages: &mut Vec<Stage>) -> Option<()> {
     let (listener, config) = listener(published, asked, stages)?;
-    let normal = path::normalise(asked.uri.path(), config.allow_encoded_slash);
+    let normal = path::normalise(asked.uri.path(), PathForm::of(config));
     let path = match normal {
         Ok(path) => path,
         Err(error) => return stop(stages, "rule", "400", error),

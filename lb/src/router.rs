@@ -7,6 +7,7 @@ use std::sync::Arc;
 use http::Method;
 
 use crate::action::Action;
+use crate::path::{self, PathForm};
 
 /// All rules and the listeners' own actions.
 #[derive(Debug)]
@@ -47,15 +48,20 @@ impl Router {
             rules,
         };
         for (number, rule) in config.rules.iter().enumerate() {
-            for (listener, index) in router.listeners.iter_mut().enumerate() {
-                if rule.listener.is_none_or(|only| only == listener) {
-                    index.add(number, &rule.when);
+            let indices = config.listeners.iter().zip(&mut router.listeners);
+            for (place, (listener, index)) in indices.enumerate() {
+                if rule.listener.is_none_or(|only| only == place) {
+                    index.add(number, &rule.when, listener.merge_slashes);
                 }
             }
         }
         for (listener, index) in config.listeners.iter().zip(&mut router.listeners) {
             if let Some(action) = &listener.action {
-                index.add(router.rules.len(), &config::RuleCondition::default());
+                index.add(
+                    router.rules.len(),
+                    &config::RuleCondition::default(),
+                    listener.merge_slashes,
+                );
                 router.rules.push(Rule {
                     name: format!("listener {}", listener.name).into(),
                     action: Action::new(action),
@@ -93,16 +99,16 @@ struct Index {
 }
 
 impl Index {
-    fn add(&mut self, number: usize, when: &config::RuleCondition) {
+    fn add(&mut self, number: usize, when: &config::RuleCondition, merge_slashes: bool) {
         if when.host.is_empty() {
-            self.any.add(number, when);
+            self.any.add(number, when, merge_slashes);
         }
         for host in &when.host {
             let paths = match host {
                 config::HostPattern::Exact(host) => self.exact.entry(host.as_str().into()),
                 config::HostPattern::Subdomains(domain) => self.below.entry(domain.as_str().into()),
             };
-            paths.or_default().add(number, when);
+            paths.or_default().add(number, when, merge_slashes);
         }
     }
 
@@ -149,7 +155,7 @@ struct Paths {
 }
 
 impl Paths {
-    fn add(&mut self, number: usize, when: &config::RuleCondition) {
+    fn add(&mut self, number: usize, when: &config::RuleCondition, merge_slashes: bool) {
         let entry = || Entry::new(number, when);
         if when.path.is_empty() {
             push(&mut self.any, entry());
@@ -157,11 +163,11 @@ impl Paths {
         for path in &when.path {
             match path {
                 config::PathPattern::Exact(path) => {
-                    let path = normal_pattern(path).into_boxed_str();
+                    let path = normal_pattern(path, merge_slashes).into_boxed_str();
                     push(self.exact.entry(path).or_default(), entry());
                 }
                 config::PathPattern::Prefix(prefix) => {
-                    let prefix = normal_pattern(prefix);
+                    let prefix = normal_pattern(prefix, merge_slashes);
                     if let Some(itself) = prefix.strip_suffix('/') {
                         push(self.exact.entry(itself.into()).or_default(), entry());
                     }
@@ -286,8 +292,12 @@ impl First<'_> {
 }
 
 /// A pattern in the form that paths of requests have; as it is where it can match none.
-fn normal_pattern(pattern: &str) -> String {
-    crate::path::normalise(pattern, true).map_or_else(|_| pattern.to_owned(), String::from)
+fn normal_pattern(pattern: &str, merge_slashes: bool) -> String {
+    let form = PathForm {
+        allow_encoded_slash: true,
+        merge_slashes,
+    };
+    path::normalise(pattern, form).map_or_else(|_| pattern.to_owned(), String::from)
 }
 
 #[cfg(test)]
@@ -326,7 +336,7 @@ mod tests {
     fn index(rules: &[RuleCondition]) -> Index {
         let mut index = Index::default();
         for (number, when) in rules.iter().enumerate() {
-            index.add(number, when);
+            index.add(number, when, false);
         }
         index.link();
         index
@@ -377,6 +387,19 @@ mod tests {
                 let found = index.first(&host, &path, &method);
                 prop_assert_eq!(found, expected, "{} {} {}", method, host, path);
             }
+        }
+    }
+
+    #[test]
+    fn patterns_have_the_form_that_paths_have() {
+        for (merge_slashes, pattern) in [(true, "/a/b"), (false, "/a//b")] {
+            let mut index = Index::default();
+            let when = RuleCondition {
+                path: vec![PathPattern::Exact("/a//b".into())],
+                ..RuleCondition::default()
+            };
+            index.add(0, &when, merge_slashes);
+            assert_eq!(index.first("a", pattern, &Method::GET), Some(0));
         }
     }
 

@@ -54,6 +54,7 @@ pub(crate) fn listener(name: &str) -> Listener {
             max_body_bytes: None,
         },
         allow_encoded_slash: false,
+        merge_slashes: true,
     }
 }
 

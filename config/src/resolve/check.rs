@@ -230,11 +230,10 @@ fn path_hint(text: &str) -> Option<String> {
         "a `*` stands at the end only".to_owned()
     } else if text.contains('?') {
         "a path has no query: rules match the path alone".to_owned()
-    } else if pattern
-        .split('/')
-        .any(|segment| segment == "." || segment == "..")
-    {
+    } else if pattern.split('/').any(is_dots) {
         "`.` and `..` are resolved before rules are matched".to_owned()
+    } else if pattern.split('/').filter_map(before_semicolon).any(is_dots) {
+        "`.` and `..` before a `;` are refused before rules are matched".to_owned()
     } else if let Some(byte) = pattern.bytes().find(|byte| !is_path_byte(*byte)) {
         format!(
             "`{}` is written `%{byte:02X}` in a path",
@@ -246,13 +245,26 @@ fn path_hint(text: &str) -> Option<String> {
     Some(hint)
 }
 
-/// Whether a byte may stand in a path (RFC 3986, section 3.3).
-fn is_path_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@/%".contains(&byte)
+fn is_dots(segment: &str) -> bool {
+    segment == "." || segment == ".."
 }
 
-/// What is wrong with the percent-encodings of a pattern. Before rules are matched, unreserved
-/// characters are decoded and other encodings written in upper case, but for those of `/`, `\` and NUL.
+fn before_semicolon(segment: &str) -> Option<&str> {
+    segment.split(';').next()
+}
+
+/// Whether a byte may stand in a path (RFC 3986, section 3.3).
+fn is_path_byte(byte: u8) -> bool {
+    is_pchar(byte) || matches!(byte, b'/' | b'%')
+}
+
+/// Whether a byte may stand in a segment of a path, where it is no encoding.
+fn is_pchar(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=:@".contains(&byte)
+}
+
+/// What is wrong with the percent-encodings of a pattern. Before rules are matched, characters that may
+/// stand as they are get decoded and other encodings written in upper case, but for those of `/`, `\` and NUL.
 fn encoding_hint(pattern: &str) -> Option<String> {
     pattern.split('%').skip(1).find_map(|rest| {
         let digits = rest
@@ -264,7 +276,7 @@ fn encoding_hint(pattern: &str) -> Option<String> {
             return Some("a `%` stands before two hexadecimal digits".to_owned());
         };
         let upper = digits.to_ascii_uppercase();
-        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+        if is_pchar(byte) {
             let plain = char::from(byte);
             return Some(format!(
                 "`%{digits}` is decoded before rules are matched: write `{plain}`"
@@ -437,7 +449,20 @@ mod tests {
     #[test]
     fn patterns_that_cannot_match_are_refused() {
         for path in [
-            "v2", "/a/*/b", "/a?b", "/a/../b", "/a b", "/ü", "/%41", "/%4", "/%zz", "/%c3", "/#a",
+            "v2",
+            "/a/*/b",
+            "/a?b",
+            "/a/../b",
+            "/a b",
+            "/ü",
+            "/%41",
+            "/%4",
+            "/%zz",
+            "/%c3",
+            "/#a",
+            "/%40int/*",
+            "/..;/x",
+            "/.;a",
         ] {
             assert!(path_pattern(path).is_err(), "{path}");
         }

@@ -51,6 +51,8 @@ impl Resolver<'_> {
         let defaults = self.defaults().and_then(|defaults| defaults.listener.get());
         let slashes = listener.allow_encoded_slash.get();
         let slashes = slashes.or(defaults.and_then(|defaults| defaults.allow_encoded_slash.get()));
+        let merge = listener.merge_slashes.get();
+        let merge = merge.or(defaults.and_then(|defaults| defaults.merge_slashes.get()));
         let resolved = Listener {
             name: name.to_owned(),
             bind: bind.unwrap_or_else(|| SocketAddr::from(([0, 0, 0, 0], 0))),
@@ -63,6 +65,7 @@ impl Resolver<'_> {
                 .and_then(|(action, span)| self.action(&action.into(), span)),
             limits: self.listener_limits(listener.limits.get()),
             allow_encoded_slash: slashes.copied().unwrap_or_default(),
+            merge_slashes: merge.copied().unwrap_or(defaults::MERGE_SLASHES),
         };
         bind.map(|_| resolved)
     }

@@ -7,7 +7,7 @@ use crate::action::default_port;
 use crate::authority::Authority;
 use crate::downstream::{Downstream, TlsInfo};
 use crate::error::{End, ProxyError};
-use crate::path;
+use crate::path::{self, PathForm};
 
 /// What a request asks for.
 pub(super) struct Asked {
@@ -34,9 +34,11 @@ impl Asked {
         let authority = Authority::of(request.uri(), request.headers(), port)
             .map_err(|error| ProxyError::because(End::BadAuthority, error))?;
         let host = HeaderValue::try_from(authority.to_string()).map_err(|_| End::BadAuthority)?;
+        path::check_query(request.uri().query())
+            .map_err(|error| ProxyError::because(End::BadPath, error))?;
         let path = match request.uri().path() {
             "*" if request.method() == Method::OPTIONS => "*".into(),
-            path => path::normalise(path, downstream.listener.allow_encoded_slash)
+            path => path::normalise(path, PathForm::of(&downstream.listener))
                 .map_err(|error| ProxyError::because(End::BadPath, error))?
                 .into(),
         };

@@ -1195,3 +1195,49 @@ async fn targets_are_verified_unless_told_otherwise() {
         assert!(answer.contains(expected), "{name:?} {expected}: {answer}");
     }
 }
+
+#[tokio::test]
+async fn a_rule_for_a_path_is_not_walked_around() {
+    let target = TestTarget::echoing().await;
+    let mut config = config(&[&target]);
+    let prefixes = ["/admin/", "/@int/", "/priv%C3%A9/"];
+    config.rules = vec![config::Rule {
+        name: "keep out".to_owned(),
+        listener: None,
+        when: config::RuleCondition {
+            path: prefixes
+                .map(|prefix| config::PathPattern::Prefix(prefix.to_owned()))
+                .to_vec(),
+            ..config::RuleCondition::default()
+        },
+        action: config::Action::Respond(config::FixedResponse {
+            status: 403,
+            content_type: "text/plain".to_owned(),
+            body: String::new(),
+        }),
+    }];
+    let front = Front::start(config).await;
+    for (path, status) in [
+        ("//admin/", 403),
+        ("///admin//x", 403),
+        ("/%40int/x", 403),
+        ("/priv\u{e9}/x", 403),
+        ("/x/..;/admin/", 400),
+        ("/.;/admin/", 400),
+        ("/x?q=\u{e9}", 400),
+        ("/a//b", 200),
+    ] {
+        let request =
+            format!("GET {path} HTTP/1.1\r\nhost: a.example\r\nconnection: close\r\n\r\n");
+        let answer = front.ask(&request).await;
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{path}: {answer}"
+        );
+        assert_eq!(
+            answer.contains("GET /a/b HTTP/1.1"),
+            status == 200,
+            "{answer}"
+        );
+    }
+}

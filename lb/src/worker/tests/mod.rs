@@ -158,6 +158,7 @@ fn plain() -> config::Listener {
             max_body_bytes: None,
         },
         allow_encoded_slash: false,
+        merge_slashes: true,
     }
 }
 
