@@ -64,8 +64,8 @@ pub struct Record {
     pub retries: u32,
     /// The request's id.
     pub request_id: Option<HeaderValue>,
-    /// How it ended.
-    pub end: End,
+    /// How it ended; none as long as nobody has said: the client left.
+    pub end: Option<End>,
     /// What lies behind an end that is no good one.
     pub detail: Option<String>,
 }
@@ -93,9 +93,14 @@ impl Record {
             reused: false,
             retries: 0,
             request_id: None,
-            end: End::ClientGone,
+            end: None,
             detail: None,
         }
+    }
+
+    /// How it ended: unless somebody said otherwise, the client left.
+    pub fn end(&self) -> End {
+        self.end.unwrap_or(End::ClientGone)
     }
 
     /// Appends the line.
@@ -121,7 +126,7 @@ impl Record {
         if let Some(id) = &self.request_id {
             fields.bytes("request_id", id.as_bytes());
         }
-        fields.text("end", self.end.word());
+        fields.text("end", self.end().word());
         if let Some(detail) = &self.detail {
             fields.text("detail", detail);
         }
@@ -567,7 +572,7 @@ mod tests {
         record.method = Some(Method::GET);
         record.host = Some(HeaderValue::from_static("shop.example"));
         record.target_uri = path.parse().ok();
-        record.end = End::Done;
+        record.end = Some(End::Done);
         Box::new(record)
     }
 

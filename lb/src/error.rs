@@ -38,6 +38,8 @@ pub enum End {
     BadPath,
     /// The length of the body is in doubt.
     BadLength,
+    /// The request's body is malformed.
+    BadBody,
     /// The served certificate is not for the host.
     Misdirected,
     /// `CONNECT`.
@@ -80,7 +82,7 @@ struct Facts {
 
 impl End {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::Done,
         Self::ClientGone,
         Self::ClientTimeout,
@@ -89,6 +91,7 @@ impl End {
         Self::BadAuthority,
         Self::BadPath,
         Self::BadLength,
+        Self::BadBody,
         Self::Misdirected,
         Self::MethodRefused,
         Self::NoRule,
@@ -127,6 +130,12 @@ impl End {
             word, status, text, ..
         } = self.facts();
         format!("{status} {word}: {text}\n")
+    }
+
+    /// The line with `why` in the place of the general text.
+    pub fn line_because(self, why: &str) -> String {
+        let Facts { word, status, .. } = self.facts();
+        format!("{status} {word}: {why}\n")
     }
 
     fn facts(self) -> Facts {
@@ -177,6 +186,7 @@ impl End {
                 Downstream,
                 "CONNECT is not served here",
             ),
+            Self::BadBody => ("bad_body", 400, Downstream, "the body is malformed"),
             Self::NoRule => ("no_rule", 404, Downstream, "nothing is served here"),
             Self::NoHealthyTarget => (
                 "no_healthy_target",

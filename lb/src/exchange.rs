@@ -71,7 +71,7 @@ impl Exchange {
 
     /// It ends so, unless somebody says otherwise before it is dropped.
     pub fn end(&mut self, end: End) {
-        self.record().end = end;
+        self.record().end = Some(end);
     }
 }
 
@@ -85,9 +85,9 @@ impl Drop for Exchange {
             record.request_bytes = progress.bytes();
         }
         if record.status == 0 {
-            record.status = record.end.status().as_u16();
+            record.status = record.end().status().as_u16();
         }
-        self.metrics.end(self.worker, record.end);
+        self.metrics.end(self.worker, record.end());
         if let Some(counters) = &self.counters {
             counters.shard(self.worker).observe(&record);
         }

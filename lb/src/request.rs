@@ -161,10 +161,10 @@ impl Service for Balancer {
             .answer(&view, &downstream, request, &mut exchange)
             .await;
         let response = answered.unwrap_or_else(|error| {
-            let end = error.end;
+            let response = refusal(error.end, error.detail.as_deref());
+            exchange.end(error.end);
             exchange.record().detail = error.detail;
-            exchange.end(end);
-            refusal(end)
+            response
         });
         exchange.record().status = response.status().as_u16();
         self.count_here(&view, &mut exchange);
@@ -177,7 +177,7 @@ impl Service for Balancer {
         let record = exchange.record();
         record.status = refusal.status.as_u16();
         record.detail = Some(refusal.reason.to_owned());
-        record.end = End::BadHead;
+        record.end = Some(End::BadHead);
     }
 
     fn handshake(&self, listener: &config::Listener, outcome: HandshakeOutcome<'_>) {

@@ -130,8 +130,11 @@ pub(super) async fn send(
 
 /// What an error of hyper means here.
 fn why(error: &hyper::Error, progress: Option<&Progress>) -> ProxyError {
-    if let Some(Stage::Failed(end)) = progress.map(Progress::stage) {
-        return end.into();
+    if let Some(progress) = progress
+        && let Stage::Failed(end) = progress.stage()
+    {
+        let detail = progress.fault().map(str::to_owned);
+        return ProxyError { end, detail };
     }
     let end = if error.is_parse() {
         End::TargetInvalid

@@ -32,7 +32,7 @@ pub(super) fn redirected(
             response.headers_mut().insert(LOCATION, location);
             response
         }
-        Err(_) => refusal(End::BadPath),
+        Err(_) => refusal(End::BadPath, None),
     }
 }
 
@@ -46,9 +46,14 @@ pub(super) fn fixed(fixed: &FixedResponse) -> Response<Answer> {
     response
 }
 
-/// The answer where no target gives one: one plain line.
-pub(super) fn refusal(end: End) -> Response<Answer> {
-    let mut response = Response::new(Answer::Whole(end.line().into()));
+/// The answer where no target gives one: one plain line. Of what lies behind it a client is told only what
+/// is wrong with its own body.
+pub(super) fn refusal(end: End, detail: Option<&str>) -> Response<Answer> {
+    let line = match detail {
+        Some(why) if end == End::BadBody => end.line_because(why),
+        _ => end.line(),
+    };
+    let mut response = Response::new(Answer::Whole(line.into()));
     *response.status_mut() = end.status();
     let plain = HeaderValue::from_static("text/plain; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, plain);
@@ -69,7 +74,7 @@ pub(super) fn finish(
     let (mut parts, answer) = response.into_parts();
     let answer = match answer {
         Answer::Whole(body) => {
-            if exchange.record().end == End::ClientGone {
+            if exchange.record().end.is_none() {
                 exchange.end(End::Done);
             }
             // To HEAD, only the length is said.

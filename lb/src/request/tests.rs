@@ -20,6 +20,7 @@ use crate::testing;
 /// A balancer with one worker in front of targets, and its access log.
 struct Front {
     address: SocketAddr,
+    balancer: Balancer,
     published: Arc<Published>,
     metrics: Arc<Metrics>,
     log: AccessLog,
@@ -38,6 +39,7 @@ impl Front {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let limits = published.config().listeners[0].clone();
+        let serving = balancer.clone();
         tokio::spawn(async move {
             while let Ok((stream, client)) = listener.accept().await {
                 let downstream = Arc::new(Downstream {
@@ -48,11 +50,12 @@ impl Front {
                     accepted: Instant::now(),
                     tls: None,
                 });
-                tokio::spawn(connection(stream, downstream, balancer.clone()));
+                tokio::spawn(connection(stream, downstream, serving.clone()));
             }
         });
         Self {
             address,
+            balancer,
             published,
             metrics,
             log,
@@ -1239,5 +1242,98 @@ async fn a_rule_for_a_path_is_not_walked_around() {
             status == 200,
             "{answer}"
         );
+    }
+}
+
+/// A client's bytes as the edge hands them over: they end with an error.
+struct Broken {
+    bytes: &'static [u8],
+    error: Option<std::io::Error>,
+    written: Arc<parking_lot::Mutex<Vec<u8>>>,
+}
+
+impl tokio::io::AsyncRead for Broken {
+    fn poll_read(
+        mut self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+        buffer: &mut tokio::io::ReadBuf<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        if !self.bytes.is_empty() {
+            buffer.put_slice(std::mem::take(&mut self.bytes));
+            return std::task::Poll::Ready(Ok(()));
+        }
+        std::task::Poll::Ready(self.error.take().map_or(Ok(()), Err))
+    }
+}
+
+impl tokio::io::AsyncWrite for Broken {
+    fn poll_write(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+        bytes: &[u8],
+    ) -> std::task::Poll<std::io::Result<usize>> {
+        self.written.lock().extend_from_slice(bytes);
+        std::task::Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        std::task::Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        std::task::Poll::Ready(Ok(()))
+    }
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_is_answered_with_what_broke_it() {
+    use std::io::{Error, ErrorKind};
+    let refusal = Refusal {
+        status: http::StatusCode::BAD_REQUEST,
+        reason: "the size line of a chunk is malformed",
+    };
+    for (error, line, end) in [
+        (
+            Error::new(ErrorKind::InvalidData, refusal),
+            "400 bad_body: the size line of a chunk is malformed",
+            "bad_body",
+        ),
+        (
+            Error::from(ErrorKind::TimedOut),
+            "408 client_timeout: ",
+            "client_timeout",
+        ),
+        (
+            Error::from(ErrorKind::ConnectionReset),
+            "499 client_gone: ",
+            "client_gone",
+        ),
+    ] {
+        let target = TestTarget::silent().await;
+        let front = Front::to(&[&target]).await;
+        let written = Arc::<parking_lot::Mutex<Vec<u8>>>::default();
+        let stream = Broken {
+            bytes: b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n2\r\nab\r\n",
+            error: Some(error),
+            written: written.clone(),
+        };
+        let (balancer, downstream) = (front.balancer.clone(), testing::downstream());
+        let service = service_fn(move |request| {
+            let (balancer, downstream) = (balancer.clone(), downstream.clone());
+            async move { Ok::<_, std::convert::Infallible>(balancer.serve(downstream, request).await) }
+        });
+        let server = hyper::server::conn::http1::Builder::new();
+        // It ends with the error that it was given.
+        let _ = server.serve_connection(TokioIo::new(stream), service).await;
+        let answer = String::from_utf8(written.lock().clone()).unwrap();
+        assert!(end == "client_gone" || answer.contains(line), "{answer}");
+        let lines = front.log(1).await;
+        assert_eq!(lines[0]["end"], end, "{}", lines[0]);
     }
 }

@@ -1,10 +1,12 @@
 //! A request's body on its way to a target: counted, limited, and never read before the target is taking
 //! it, so that a client that expects a `100 Continue` gets it only then.
 
+use std::error::Error;
 use std::fmt;
+use std::io;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
@@ -17,6 +19,7 @@ use tokio::time::Instant;
 use crate::error::End;
 use crate::forward::idle::IdleTimer;
 use crate::headers;
+use crate::http::framing::Refusal;
 
 /// The body that a connection to a target sends.
 pub struct RequestBody {
@@ -36,6 +39,8 @@ pub struct Progress {
     moved: AtomicU64,
     /// Whether the client's turn it is.
     on_client: AtomicBool,
+    /// What is wrong with the body.
+    fault: OnceLock<&'static str>,
     /// The body, where it was given up before it was begun.
     returned: Mutex<Option<Incoming>>,
     gate: Gate,
@@ -92,7 +97,7 @@ impl RequestBody {
                 progress.reach(Stage::Whole);
                 None
             }
-            Some(Err(_)) => Some(Err(progress.fail(End::ClientGone))),
+            Some(Err(error)) => Some(Err(progress.fail_because(&error))),
             Some(Ok(mut frame)) => {
                 if let Some(trailers) = frame.trailers_mut() {
                     headers::clean_trailers(trailers);
@@ -171,6 +176,7 @@ impl Progress {
             state: AtomicU8::new(NOT_BEGUN),
             moved: AtomicU64::new(0),
             on_client: AtomicBool::new(false),
+            fault: OnceLock::new(),
             returned: Mutex::new(None),
             gate: Gate {
                 open: AtomicBool::new(!expects),
@@ -214,6 +220,11 @@ impl Progress {
         self.on_client.load(Ordering::Relaxed)
     }
 
+    /// What is wrong with a body that has failed, where that is known.
+    pub fn fault(&self) -> Option<&'static str> {
+        self.fault.get().copied()
+    }
+
     /// The body, where it was given up before it was begun.
     pub fn take_back(&self) -> Option<Incoming> {
         self.returned.lock().take()
@@ -234,6 +245,26 @@ impl Progress {
     fn fail(&self, end: End) -> BodyError {
         self.reach(Stage::Failed(end));
         BodyError(end)
+    }
+
+    /// The client's side has broken off: on bytes that are no body, in time, or because it left.
+    fn fail_because(&self, error: &hyper::Error) -> BodyError {
+        let cause = error
+            .source()
+            .and_then(|source| source.downcast_ref::<io::Error>());
+        let end = match cause.map(io::Error::kind) {
+            Some(io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput) => End::BadBody,
+            Some(io::ErrorKind::TimedOut) => End::ClientTimeout,
+            _ => End::ClientGone,
+        };
+        let refusal = cause
+            .and_then(io::Error::get_ref)
+            .and_then(|inner| inner.downcast_ref::<Refusal>());
+        if let Some(refusal) = refusal {
+            // It fails once.
+            let _ = self.fault.set(refusal.reason);
+        }
+        self.fail(end)
     }
 
     fn wait_for_client(&self) {
