@@ -3,7 +3,8 @@
 //!
 //! A target may believe `X-Forwarded-For`, `-Proto`, `-Port`, `-Host` and `X-Request-Id`. Of clients that are
 //! no trusted proxies nothing of the kind gets through, nor `Forwarded` (RFC 7239), which is passed on as it
-//! is from trusted ones.
+//! is from trusted ones; nor any field with an underscore in its name, which CGI and its heirs take for the
+//! one with a hyphen.
 
 use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr};
@@ -70,6 +71,13 @@ pub fn remove_hop_by_hop(headers: &mut HeaderMap) -> HopByHop {
 /// vouches for a message, which a target that merges trailers into the head would believe.
 pub fn clean_trailers(trailers: &mut HeaderMap) {
     remove_all(trailers, |name| is_hop_by_hop(name) || is_protected(name));
+}
+
+/// Removes from the trailers of a request what does not belong there, and every name that some servers
+/// take for another.
+pub fn clean_request_trailers(trailers: &mut HeaderMap) {
+    clean_trailers(trailers);
+    remove_all(trailers, has_underscore);
 }
 
 /// Sets what a target is told of the client, and of how the request reached us.
@@ -252,21 +260,23 @@ fn tokens(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
     tokens.map(<[u8]>::trim_ascii)
 }
 
-/// Removes what an untrusted client says in the place of a proxy, also in the spelling that CGI and its
-/// heirs take for the same (`X_Forwarded_For`).
+/// Removes what an untrusted client says in the place of a proxy, and every name that some servers take
+/// for another (`X_Forwarded_For`, and `X_Auth_User` beside what a rule sets).
 fn remove_imitations(headers: &mut HeaderMap) {
     let imitates = |name: &HeaderName| {
-        let name = name.as_str();
-        let proxied = |name: &str| {
-            name.starts_with("x-forwarded-") || matches!(name, "forwarded" | "x-real-ip")
-        };
-        match name.as_bytes().first() {
-            Some(b'x' | b'f') if name.contains('_') => proxied(&name.replace('_', "-")),
-            Some(b'x' | b'f') => proxied(name),
+        let text = name.as_str();
+        let proxied = match text.as_bytes().first() {
+            Some(b'x') => text.starts_with("x-forwarded-") || text == "x-real-ip",
+            Some(b'f') => text == "forwarded",
             _ => false,
-        }
+        };
+        proxied || has_underscore(name)
     };
     remove_all(headers, imitates);
+}
+
+fn has_underscore(name: &HeaderName) -> bool {
+    name.as_str().as_bytes().contains(&b'_')
 }
 
 /// Removes all fields whose name is `unwanted`; there are seldom any.
@@ -389,6 +399,10 @@ mod tests {
             &[
                 ("x-forwarded-for", "10.0.0.1"),
                 ("x_forwarded_for", "10.0.0.1"),
+                ("x_auth_user", "admin"),
+                ("x_request_id", "chosen"),
+                ("content_length", "0"),
+                ("transfer_encoding", "chunked"),
                 ("x-forwarded-proto", "http"),
                 ("x-forwarded-prefix", "/admin"),
                 ("x-forwarded-host", "evil.example"),
@@ -418,6 +432,7 @@ mod tests {
                 ("x-forwarded-for", "203.0.113.6, 203.0.113.7"),
                 ("x-forwarded-proto", "http"),
                 ("forwarded", "for=203.0.113.5"),
+                ("x_custom", "1"),
             ],
             true,
         );
@@ -426,6 +441,7 @@ mod tests {
         assert_eq!(headers[X_FORWARDED_PROTO], "http");
         assert_eq!(headers[X_FORWARDED_PORT], "8443");
         assert_eq!(headers[FORWARDED], "for=203.0.113.5");
+        assert_eq!(headers["x_custom"], "1");
     }
 
     #[test]
@@ -478,8 +494,9 @@ mod tests {
             ("content-length", "5"),
             ("transfer-encoding", "chunked"),
             ("host", "b"),
+            ("x_auth_user", "admin"),
         ]);
-        clean_trailers(&mut trailers);
+        clean_request_trailers(&mut trailers);
         assert_eq!(trailers, map(&[("x-sum", "1")]));
     }
 

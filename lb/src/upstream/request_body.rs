@@ -100,7 +100,7 @@ impl RequestBody {
             Some(Err(error)) => Some(Err(progress.fail_because(&error))),
             Some(Ok(mut frame)) => {
                 if let Some(trailers) = frame.trailers_mut() {
-                    headers::clean_trailers(trailers);
+                    headers::clean_request_trailers(trailers);
                 }
                 let length = frame.data_ref().map_or(0, Bytes::len) as u64;
                 let before = progress.bytes.fetch_add(length, Ordering::Relaxed);
