@@ -50,6 +50,8 @@ pub enum End {
     NoHealthyTarget,
     /// All connections to the target are busy.
     TargetBusy,
+    /// The system has no descriptor, port or memory left for a connection to a target.
+    OutOfResources,
     /// The target takes no connection.
     ConnectFailed,
     /// The target did not take the connection in time.
@@ -82,7 +84,7 @@ struct Facts {
 
 impl End {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::Done,
         Self::ClientGone,
         Self::ClientTimeout,
@@ -97,6 +99,7 @@ impl End {
         Self::NoRule,
         Self::NoHealthyTarget,
         Self::TargetBusy,
+        Self::OutOfResources,
         Self::ConnectFailed,
         Self::ConnectTimeout,
         Self::TlsFailed,
@@ -187,6 +190,12 @@ impl End {
                 "CONNECT is not served here",
             ),
             Self::BadBody => ("bad_body", 400, Downstream, "the body is malformed"),
+            Self::OutOfResources => (
+                "out_of_resources",
+                503,
+                Internal,
+                "this server has no room for another connection; try again later",
+            ),
             Self::NoRule => ("no_rule", 404, Downstream, "nothing is served here"),
             Self::NoHealthyTarget => (
                 "no_healthy_target",

@@ -12,6 +12,7 @@ use hyper::client::conn::http1;
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
+use crate::error::{End, ProxyError};
 use crate::target_group::Target;
 use crate::upstream::connect::Dial;
 use crate::upstream::request_body::RequestBody;
@@ -117,11 +118,37 @@ pub async fn watch(
     }
 }
 
+/// Why a probe is no success.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ProbeError {
+    /// The target is not healthy.
+    #[error("{0}")]
+    Down(String),
+    /// The probe could not be made, for want of something of our own: it says nothing of the target.
+    #[error("{0}")]
+    NotMade(String),
+}
+
+impl From<String> for ProbeError {
+    fn from(reason: String) -> Self {
+        Self::Down(reason)
+    }
+}
+
+impl From<ProxyError> for ProbeError {
+    fn from(error: ProxyError) -> Self {
+        match error.end {
+            End::OutOfResources => Self::NotMade(error.to_string()),
+            _ => Self::Down(error.to_string()),
+        }
+    }
+}
+
 /// Asks once: an error says why the target is not healthy.
 ///
 /// # Errors
-/// When there is no answer in time, or none that is a success.
-pub async fn probe(dial: &Dial, check: &HealthCheck) -> Result<(), String> {
+/// When there is no answer in time, or none that is a success; or when nothing could be asked.
+pub async fn probe(dial: &Dial, check: &HealthCheck) -> Result<(), ProbeError> {
     let asked = timeout(check.timeout, ask(dial, check)).await;
     let status = asked.map_err(|_| format!("no answer within {:?}", check.timeout))??;
     let code = status.as_u16();
@@ -129,13 +156,12 @@ pub async fn probe(dial: &Dial, check: &HealthCheck) -> Result<(), String> {
     if check.statuses.iter().any(good) {
         Ok(())
     } else {
-        Err(format!("status {code}"))
+        Err(format!("status {code}").into())
     }
 }
 
-async fn ask(dial: &Dial, check: &HealthCheck) -> Result<StatusCode, String> {
-    let connected = dial.connect(None).await;
-    let (stream, _) = connected.map_err(|error| error.to_string())?;
+async fn ask(dial: &Dial, check: &HealthCheck) -> Result<StatusCode, ProbeError> {
+    let (stream, _) = dial.connect(None).await?;
     let (mut sender, connection) = http1::Builder::new()
         .handshake(stream)
         .await
@@ -143,9 +169,8 @@ async fn ask(dial: &Dial, check: &HealthCheck) -> Result<StatusCode, String> {
     // It ends with the sender.
     tokio::spawn(connection);
     let response = sender.send_request(question(dial, check)?).await;
-    response
-        .map(|response| response.status())
-        .map_err(|error| error.to_string())
+    let response = response.map_err(|error| error.to_string())?;
+    Ok(response.status())
 }
 
 fn question(dial: &Dial, check: &HealthCheck) -> Result<Request<RequestBody>, String> {
@@ -164,8 +189,15 @@ fn question(dial: &Dial, check: &HealthCheck) -> Result<Request<RequestBody>, St
         .map_err(|error| format!("the probe cannot be sent: {error}"))
 }
 
-fn report(target: &Target, outcome: Result<(), String>, check: &HealthCheck) {
-    let reason = outcome.err();
+fn report(target: &Target, outcome: Result<(), ProbeError>, check: &HealthCheck) {
+    let reason = match outcome {
+        Ok(()) => None,
+        Err(ProbeError::Down(reason)) => Some(reason),
+        Err(ProbeError::NotMade(reason)) => {
+            let (group, address) = (target.group(), target.dial().address());
+            return warn!(target_group = group, target = %address, reason, "the target cannot be probed");
+        }
+    };
     let Some(verdict) = target.observe(reason.clone(), check) else {
         return;
     };
@@ -250,12 +282,20 @@ mod tests {
         let dial = Dial::new(listener.local_addr().unwrap(), Duration::from_secs(9), None);
         let mut check = check();
         check.timeout = Duration::from_millis(20);
-        let silent = probe(&dial, &check).await.unwrap_err();
+        let silent = probe(&dial, &check).await.unwrap_err().to_string();
         assert_eq!(silent, "no answer within 20ms");
         drop(listener);
         check.timeout = Duration::from_secs(9);
-        let gone = probe(&dial, &check).await.unwrap_err();
+        let gone = probe(&dial, &check).await.unwrap_err().to_string();
         assert!(gone.starts_with("connect_failed: 127.0.0.1:"), "{gone}");
+    }
+
+    #[test]
+    fn what_runs_out_here_is_no_verdict() {
+        let own = ProbeError::from(ProxyError::because(End::OutOfResources, "EMFILE"));
+        assert!(matches!(own, ProbeError::NotMade(_)));
+        let theirs = ProbeError::from(ProxyError::because(End::ConnectFailed, "ECONNREFUSED"));
+        assert!(matches!(theirs, ProbeError::Down(_)));
     }
 
     #[test]

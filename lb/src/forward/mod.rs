@@ -110,7 +110,7 @@ async fn fresh(
 ) -> Result<Connection, ProxyError> {
     let begun = Instant::now();
     let connected = match target.pool().connect(target.dial()).await {
-        Err(error) if error.end != End::TargetBusy => {
+        Err(error) if !matches!(error.end, End::TargetBusy | End::OutOfResources) => {
             let Ok(other) = pick(forwarding, Some(target), exchange) else {
                 return Err(error);
             };

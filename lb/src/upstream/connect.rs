@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
+use rustix::io::Errno;
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -77,7 +78,7 @@ impl Dial {
             }
         };
         let stream = TcpStream::connect(self.address).await;
-        let stream = stream.map_err(failed(End::ConnectFailed))?;
+        let stream = stream.map_err(|error| failed(why_not_connected(&error))(error))?;
         stream
             .set_nodelay(true)
             .map_err(failed(End::ConnectFailed))?;
@@ -96,6 +97,15 @@ impl std::fmt::Debug for Dial {
             .field("address", &self.address)
             .field("tls", &self.tls.is_some())
             .finish_non_exhaustive()
+    }
+}
+
+/// Whose fault it is that no connection was made: the target's, unless something of our own ran out.
+fn why_not_connected(error: &io::Error) -> End {
+    let own = [Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::NOMEM];
+    match Errno::from_io_error(error) {
+        Some(errno) if own.contains(&errno) => End::OutOfResources,
+        _ => End::ConnectFailed,
     }
 }
 
@@ -165,5 +175,24 @@ impl AsyncWrite for TargetStream {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         either!(self, poll_shutdown, cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_runs_out_here_is_not_the_targets_fault() {
+        for (errno, end) in [
+            (Errno::MFILE, End::OutOfResources),
+            (Errno::NFILE, End::OutOfResources),
+            (Errno::NOBUFS, End::OutOfResources),
+            (Errno::NOMEM, End::OutOfResources),
+            (Errno::CONNREFUSED, End::ConnectFailed),
+        ] {
+            let error = io::Error::from(errno);
+            assert_eq!(why_not_connected(&error), end, "{error}");
+        }
     }
 }
