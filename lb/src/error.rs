@@ -38,6 +38,8 @@ pub enum End {
     BadPath,
     /// The length of the body is in doubt.
     BadLength,
+    /// `Expect` names something else than `100-continue`.
+    ExpectationFailed,
     /// The request's body is malformed.
     BadBody,
     /// The served certificate is not for the host.
@@ -84,7 +86,7 @@ struct Facts {
 
 impl End {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::Done,
         Self::ClientGone,
         Self::ClientTimeout,
@@ -93,6 +95,7 @@ impl End {
         Self::BadAuthority,
         Self::BadPath,
         Self::BadLength,
+        Self::ExpectationFailed,
         Self::BadBody,
         Self::Misdirected,
         Self::MethodRefused,
@@ -195,6 +198,12 @@ impl End {
                 503,
                 Internal,
                 "this server has no room for another connection; try again later",
+            ),
+            Self::ExpectationFailed => (
+                "expectation_failed",
+                417,
+                Downstream,
+                "only 100-continue can be expected here",
             ),
             Self::NoRule => ("no_rule", 404, Downstream, "nothing is served here"),
             Self::NoHealthyTarget => (

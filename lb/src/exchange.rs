@@ -11,7 +11,7 @@ use crate::downstream::Downstream;
 use crate::error::End;
 use crate::metrics::{Metrics, RequestCounters};
 use crate::target_group::InFlight;
-use crate::upstream::request_body::Progress;
+use crate::upstream::request_body::{Progress, Stage};
 
 /// A request under way. Dropped, it is over: counted, logged, and no longer in flight. Unless somebody
 /// said otherwise, the client left.
@@ -62,6 +62,12 @@ impl Exchange {
     /// Microseconds since the head was whole.
     pub fn elapsed_us(&self) -> u64 {
         micros(self.start.elapsed())
+    }
+
+    /// Whether anything of the request's body was asked for.
+    pub fn has_begun_body(&self) -> bool {
+        let progress = self.progress.as_ref();
+        progress.is_some_and(|progress| progress.stage() != Stage::NotBegun)
     }
 
     /// Bytes of the response's body that were passed on.

@@ -8,7 +8,9 @@ mod outgoing;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
+use http::header::{CONNECTION, EXPECT};
 use http::{HeaderValue, Method, Request, Response, Version};
+use http_body::Body;
 use hyper::body::Incoming;
 
 use self::answers::{finish, fixed, redirected, refusal};
@@ -145,6 +147,13 @@ fn route<'a>(
     })
 }
 
+/// Whether a client of HTTP/1.1 waits for a `100 Continue` before it sends a body.
+fn waits_to_send(request: &Request<Incoming>) -> bool {
+    request.version() == Version::HTTP_11
+        && !request.body().is_end_stream()
+        && request.headers().contains_key(EXPECT)
+}
+
 impl Service for Balancer {
     type Body = ResponseBody;
 
@@ -157,15 +166,22 @@ impl Service for Balancer {
         exchange.record().method = Some(request.method().clone());
         exchange.record().target_uri = Some(request.uri().clone());
         let head = request.method() == Method::HEAD;
+        let waits = waits_to_send(&request);
         let answered = self
             .answer(&view, &downstream, request, &mut exchange)
             .await;
-        let response = answered.unwrap_or_else(|error| {
+        let mut response = answered.unwrap_or_else(|error| {
             let response = refusal(error.end, error.detail.as_deref());
             exchange.end(error.end);
             exchange.record().detail = error.detail;
             response
         });
+        if waits && !exchange.has_begun_body() {
+            // Whether the client sends the body that nobody wants is up to it: no next request could be told
+            // from it.
+            let close = HeaderValue::from_static("close");
+            response.headers_mut().insert(CONNECTION, close);
+        }
         exchange.record().status = response.status().as_u16();
         self.count_here(&view, &mut exchange);
         finish(response, head, exchange)

@@ -33,7 +33,8 @@ pub(super) fn prepare(
     downstream: &Downstream,
 ) -> Result<Prepared, ProxyError> {
     let length = length(&request, &downstream.listener.limits)?;
-    let (upgrade, expects) = (upgrade(&mut request), expects_continue(&request));
+    let expects = expects_continue(&request)?;
+    let upgrade = upgrade(&mut request);
     let crumbs = request.version() == Version::HTTP_2;
     let uri = origin_form(request.uri(), &asked.path);
     *request.uri_mut() = uri.ok_or(End::BadPath)?;
@@ -47,7 +48,9 @@ pub(super) fn prepare(
     }
     headers::set_origin(fields, origin(asked, told, downstream));
     forward.request_headers.apply(fields);
-    if !expects || bodiless {
+    if expects && !bodiless {
+        fields.insert(EXPECT, HeaderValue::from_static("100-continue"));
+    } else {
         fields.remove(EXPECT);
     }
     if !bodiless && length.is_none() {
@@ -105,10 +108,15 @@ fn length(
     Ok(length)
 }
 
-/// HTTP/1.0 knows no `Expect` (RFC 9110, section 10.1.1).
-fn expects_continue(request: &Request<Incoming>) -> bool {
-    let expect = request.headers().get(EXPECT);
-    let expects =
-        expect.is_some_and(|expect| expect.as_bytes().eq_ignore_ascii_case(b"100-continue"));
-    expects && request.version() != Version::HTTP_10
+/// Whether the client waits for a `100 Continue`, which HTTP/1.0 does not know (RFC 9110, section 10.1.1).
+///
+/// # Errors
+/// When it expects anything else.
+fn expects_continue(request: &Request<Incoming>) -> Result<bool, End> {
+    if request.version() == Version::HTTP_10 || !request.headers().contains_key(EXPECT) {
+        return Ok(false);
+    }
+    let mut expected = request.headers().get_all(EXPECT).iter();
+    let only = expected.all(|value| value.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+    only.then_some(true).ok_or(End::ExpectationFailed)
 }

@@ -691,6 +691,7 @@ async fn a_client_that_expects_is_spared_the_body_that_the_target_refuses() {
     client.send(head).await;
     let answer = client.until("no").await;
     assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");
+    assert!(answer.contains("\r\nconnection: close\r\n"), "{answer}");
 }
 
 #[tokio::test]
@@ -1335,5 +1336,33 @@ async fn a_body_that_breaks_is_answered_with_what_broke_it() {
         assert!(end == "client_gone" || answer.contains(line), "{answer}");
         let lines = front.log(1).await;
         assert_eq!(lines[0]["end"], end, "{}", lines[0]);
+    }
+}
+
+#[tokio::test]
+async fn what_is_expected_is_one_thing() {
+    let target = TestTarget::echoing().await;
+    let front = Front::to(&[&target]).await;
+    for (fields, status, seen) in [
+        ("expect: 100-Continue\r\nexpect: 100-continue\r\n", 200, 1),
+        ("expect: 100-continue\r\nexpect: x\r\n", 417, 0),
+        ("expect: 200-ok\r\n", 417, 0),
+    ] {
+        let mut client = front.client().await;
+        let request = format!(
+            "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\nconnection: close\r\n{fields}\r\n"
+        );
+        client.send(&request).await;
+        let answer = client.rest().await;
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")),
+            "{answer}"
+        );
+        assert_eq!(
+            answer.matches("expect: 100-continue\r\n").count(),
+            seen,
+            "{answer}"
+        );
+        assert_eq!(answer.matches("expect:").count(), seen, "{answer}");
     }
 }
