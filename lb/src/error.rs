@@ -32,6 +32,8 @@ pub enum End {
     BodyTooLarge,
     /// The head was refused on its bytes.
     BadHead,
+    /// The head has more fields than the listener allows.
+    HeadTooLarge,
     /// There is no authority, more than one, or none that can be.
     BadAuthority,
     /// The path is malformed, or holds what the listener does not allow.
@@ -86,12 +88,13 @@ struct Facts {
 
 impl End {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::Done,
         Self::ClientGone,
         Self::ClientTimeout,
         Self::BodyTooLarge,
         Self::BadHead,
+        Self::HeadTooLarge,
         Self::BadAuthority,
         Self::BadPath,
         Self::BadLength,
@@ -204,6 +207,12 @@ impl End {
                 417,
                 Downstream,
                 "only 100-continue can be expected here",
+            ),
+            Self::HeadTooLarge => (
+                "head_too_large",
+                431,
+                Downstream,
+                "the head has more fields than are allowed here",
             ),
             Self::NoRule => ("no_rule", 404, Downstream, "nothing is served here"),
             Self::NoHealthyTarget => (

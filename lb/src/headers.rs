@@ -109,6 +109,13 @@ pub fn request_id(headers: &HeaderMap) -> Option<&HeaderValue> {
     (plain && (1..=LONGEST_ID).contains(&id.len())).then_some(id)
 }
 
+/// Whether there are more than `most` fields, where all the crumbs into which HTTP/2 may split a `Cookie`
+/// are one.
+pub fn are_more_than(headers: &HeaderMap, most: usize) -> bool {
+    let crumbs = || headers.get_all(COOKIE).iter().count();
+    headers.len() > most && headers.len() - crumbs().saturating_sub(1) > most
+}
+
 /// Joins the crumbs into which HTTP/2 may split a `Cookie` (RFC 9113, section 8.2.3).
 pub fn join_cookies(headers: &mut HeaderMap) {
     if headers.get_all(COOKIE).iter().nth(1).is_none() {

@@ -63,6 +63,9 @@ impl Balancer {
         request: Request<Incoming>,
         exchange: &mut Exchange,
     ) -> Result<Response<Answer>, ProxyError> {
+        if headers::are_more_than(request.headers(), downstream.listener.limits.max_headers) {
+            return Err(End::HeadTooLarge.into());
+        }
         // For which host, and for which path.
         let asked = Asked::of(&request, downstream)?;
         exchange.record().host = Some(asked.host.clone());

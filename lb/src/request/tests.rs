@@ -1366,3 +1366,24 @@ async fn what_is_expected_is_one_thing() {
         assert_eq!(answer.matches("expect:").count(), seen, "{answer}");
     }
 }
+
+#[tokio::test]
+async fn too_many_fields_are_refused_in_every_version() {
+    let target = TestTarget::echoing().await;
+    let mut config = config(&[&target]);
+    config.listeners[0].limits.max_headers = 4;
+    let front = Front::start(config).await;
+    let stream = TcpStream::connect(front.address).await.unwrap();
+    let builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
+    let (mut sender, connection) = builder.handshake(TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    for (name, count, status) in [("cookie", 9, 200), ("x-field", 4, 200), ("x-field", 5, 431)] {
+        let mut request = Request::get("http://a.example/x");
+        for number in 0..count {
+            request = request.header(name, format!("a={number}"));
+        }
+        let request = request.body(http_body_util::Empty::<Bytes>::new()).unwrap();
+        let answer = sender.send_request(request).await.unwrap();
+        assert_eq!(answer.status(), status, "{count} {name}");
+    }
+}
