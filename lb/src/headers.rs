@@ -148,15 +148,27 @@ pub fn content_length(headers: &HeaderMap) -> Result<Option<u64>, LengthError> {
     }
 }
 
-/// Whether a message has no transfer coding but `chunked`: another would be taken off with the field that
-/// names it, and nobody behind could read the body.
+/// Writes the length as one number in one form: some take `010` for eight.
+pub fn set_length(headers: &mut HeaderMap, length: u64) {
+    let plain = |value: &HeaderValue| value.len() == 1 || !value.as_bytes().starts_with(b"0");
+    if !headers.get(CONTENT_LENGTH).is_some_and(plain) {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+}
+
+/// Whether it is beyond doubt where a message ends: by `Transfer-Encoding: chunked` once and without a
+/// length beside it, or not by a transfer coding at all. Another coding would be taken off with the field
+/// that names it, and nobody behind could read the body.
 pub fn is_plainly_coded(headers: &HeaderMap) -> bool {
-    let mut codings = headers.get_all(TRANSFER_ENCODING).iter().flat_map(tokens);
-    codings.all(|coding| {
-        [&b"chunked"[..], b"identity"]
-            .iter()
-            .any(|plain| coding.eq_ignore_ascii_case(plain))
-    })
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => true,
+        (Some(coding), None) => {
+            coding.as_bytes().eq_ignore_ascii_case(b"chunked")
+                && !headers.contains_key(CONTENT_LENGTH)
+        }
+        _ => false,
+    }
 }
 
 /// A body whose length is in doubt.
@@ -505,6 +517,16 @@ mod tests {
         ]);
         clean_request_trailers(&mut trailers);
         assert_eq!(trailers, map(&[("x-sum", "1")]));
+    }
+
+    #[test]
+    fn a_length_has_one_form() {
+        for (length, form) in [("0", "0"), ("10", "10"), ("0010", "10"), ("00", "0")] {
+            let mut headers = map(&[("content-length", length)]);
+            let number = content_length(&headers).unwrap().unwrap();
+            set_length(&mut headers, number);
+            assert_eq!(headers, map(&[("content-length", form)]));
+        }
     }
 
     #[test]

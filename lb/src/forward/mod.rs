@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use config::ListenerLimits;
-use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING, UPGRADE};
+use http::header::{CONNECTION, CONTENT_LENGTH, UPGRADE};
 use http::{HeaderValue, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 
@@ -154,16 +154,13 @@ fn answer_of(
     let bodiless = matches!(response.status().as_u16(), 204 | 304);
     let fields = response.headers_mut();
     if !headers::is_plainly_coded(fields) {
-        let detail = "its transfer coding is another than chunked";
+        let detail = "its transfer coding is another than chunked, or stands beside a length";
         return Err(ProxyError::because(End::TargetInvalid, detail));
     }
-    // What follows is framed by what hyper has made of the length, which chunks override (RFC 9112,
-    // section 6.3).
-    if bodiless
-        || fields.contains_key(TRANSFER_ENCODING)
-        || headers::content_length(fields).is_err()
-    {
-        fields.remove(CONTENT_LENGTH);
+    // What follows is framed by what hyper has made of the length.
+    match headers::content_length(fields) {
+        Ok(Some(length)) if !bodiless => headers::set_length(fields, length),
+        _ => drop(fields.remove(CONTENT_LENGTH)),
     }
     headers::remove_hop_by_hop(fields);
     let pool = target.pool().clone();

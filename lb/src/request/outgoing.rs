@@ -53,8 +53,12 @@ pub(super) fn prepare(
     } else {
         fields.remove(EXPECT);
     }
-    if !bodiless && length.is_none() {
-        fields.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+    match length {
+        Some(length) => headers::set_length(fields, length),
+        None if !bodiless => {
+            fields.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
+        None => {}
     }
     let upgrade = upgrade.filter(|_| hop.websocket && bodiless);
     if upgrade.is_some() {
