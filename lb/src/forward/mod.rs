@@ -68,7 +68,8 @@ pub async fn forward(
     let outbound = Outbound::new(request, expects, forwarding.limits);
     exchange.progress = outbound.progress.clone();
     exchange.record().queue_us = Some(exchange.elapsed_us());
-    let (mut target, mut connection) = connect(forwarding, exchange).await?;
+    let (mut target, mut connection) =
+        connect(forwarding, !outbound.is_repeatable(), exchange).await?;
     let timeout = forwarding.group.limits().response_timeout;
     let mut sent = Instant::now();
     let mut answer = send::send(&mut connection, outbound, timeout, forwarding.limits).await;
@@ -86,14 +87,15 @@ pub async fn forward(
     answer_of(response, target, connection, upgrade, forwarding)
 }
 
-/// A connection to a healthy target, from the pool or new; to another target if the first cannot be
+/// A connection to a healthy target, from the pool (`sure`: one that is known to be open) or new; to another target if the first cannot be
 /// connected to.
 async fn connect(
     forwarding: Forwarding<'_>,
+    sure: bool,
     exchange: &mut Exchange,
 ) -> Result<(Arc<Target>, Connection), ProxyError> {
     let target = pick(forwarding, None, exchange)?;
-    if let Some(connection) = target.pool().take(forwarding.worker) {
+    if let Some(connection) = target.pool().take(forwarding.worker, sure) {
         exchange.record().reused = true;
         return Ok((target, connection));
     }

@@ -2,7 +2,6 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use config::ListenerLimits;
@@ -45,6 +44,11 @@ impl Outbound {
             });
         }
         Self { request, progress }
+    }
+
+    /// Whether it can be sent again although a target may have seen a part of it.
+    pub(super) fn is_repeatable(&self) -> bool {
+        self.progress.is_none() && self.request.method().is_idempotent()
     }
 }
 
@@ -93,7 +97,7 @@ pub(super) async fn send(
 ) -> Result<Response<Incoming>, SendError> {
     let Outbound { request, progress } = outbound;
     let spare = connection.reused.then(|| Spare::of(&request)).flatten();
-    let before = connection.received.load(Ordering::Relaxed);
+    let before = connection.wire.received();
     let answer = connection.sender.try_send_request(request);
     let answered = match &progress {
         None => timeout(response_timeout, answer)
@@ -116,7 +120,7 @@ pub(super) async fn send(
         // Not a byte of it has left.
         return Err(SendError::Stale(Box::new(Outbound { request, progress })));
     }
-    if connection.received.load(Ordering::Relaxed) == before {
+    if connection.wire.received() == before {
         let again = spare.and_then(|spare| spare.again(progress.clone(), limits));
         if let Some(outbound) = again {
             return Err(SendError::Stale(Box::new(outbound)));

@@ -536,7 +536,9 @@ async fn bodiless_answers_have_no_body() {
         let says_length = answer.contains("content-length: 5\r\n");
         assert_eq!(says_length, status == "200 OK", "{answer}");
         assert_eq!(front.log(1).await[0]["end"], "done");
-        let again = front.published.groups()[0].targets()[0].pool().take(0);
+        let again = front.published.groups()[0].targets()[0]
+            .pool()
+            .take(0, false);
         assert!(again.is_some(), "the connection of {status} is not kept");
     }
 }

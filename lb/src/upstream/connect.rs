@@ -3,13 +3,15 @@
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use hyper_util::rt::TokioIo;
+use parking_lot::Mutex;
 use rustix::io::Errno;
+use rustix::net::{RecvFlags, recv};
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
@@ -48,30 +50,33 @@ impl Dial {
         self.address
     }
 
-    /// A new connection, ready for HTTP, and the count of bytes that come over it. `slot` is given back
-    /// when the connection is closed.
+    /// A new connection, ready for HTTP, and what can be seen of it from outside. `slot` is given back when
+    /// the connection is closed.
     ///
     /// # Errors
     /// When the target cannot be reached, is too slow, or its TLS is not what it should be.
     pub async fn connect(
         &self,
         slot: Option<Slot>,
-    ) -> Result<(TokioIo<TargetStream>, Arc<AtomicU64>), ProxyError> {
+    ) -> Result<(TokioIo<TargetStream>, Arc<Wire>), ProxyError> {
         let connected = timeout(self.timeout, self.connect_unbounded()).await;
-        let io = connected.map_err(|_| {
+        let (io, socket) = connected.map_err(|_| {
             let detail = format!("{}: not connected within {:?}", self.address, self.timeout);
             ProxyError::because(End::ConnectTimeout, detail)
         })??;
-        let received = Arc::new(AtomicU64::new(0));
+        let wire = Arc::new(Wire {
+            received: AtomicU64::new(0),
+            socket,
+        });
         let stream = TargetStream {
             io,
-            received: received.clone(),
+            wire: wire.clone(),
             _slot: slot,
         };
-        Ok((TokioIo::new(stream), received))
+        Ok((TokioIo::new(stream), wire))
     }
 
-    async fn connect_unbounded(&self) -> Result<Transport, ProxyError> {
+    async fn connect_unbounded(&self) -> Result<(Transport, Weak<Mutex<TcpStream>>), ProxyError> {
         let failed = |end| {
             move |error: io::Error| {
                 ProxyError::because(end, format_args!("{}: {error}", self.address))
@@ -82,12 +87,14 @@ impl Dial {
         stream
             .set_nodelay(true)
             .map_err(failed(End::ConnectFailed))?;
+        let stream = Arc::new(Mutex::new(stream));
+        let (socket, stream) = (Arc::downgrade(&stream), Socket(stream));
         let Some((connector, name)) = &self.tls else {
-            return Ok(Transport::Plain(stream));
+            return Ok((Transport::Plain(stream), socket));
         };
         let stream = connector.connect(name.clone(), stream).await;
         let stream = stream.map_err(failed(End::TlsFailed))?;
-        Ok(Transport::Tls(Box::new(stream)))
+        Ok((Transport::Tls(Box::new(stream)), socket))
     }
 }
 
@@ -112,13 +119,42 @@ fn why_not_connected(error: &io::Error) -> End {
 /// A connection to a target that counts what comes over it.
 pub struct TargetStream {
     io: Transport,
-    received: Arc<AtomicU64>,
+    wire: Arc<Wire>,
     _slot: Option<Slot>,
 }
 
 enum Transport {
-    Plain(TcpStream),
-    Tls(Box<TlsStream<TcpStream>>),
+    Plain(Socket),
+    Tls(Box<TlsStream<Socket>>),
+}
+
+/// A socket that can be looked at while its connection holds it. Nobody ever waits for the lock: a socket
+/// is looked at while nothing is under way on it.
+struct Socket(Arc<Mutex<TcpStream>>);
+
+/// What can be seen of a connection from outside.
+#[derive(Debug)]
+pub struct Wire {
+    received: AtomicU64,
+    socket: Weak<Mutex<TcpStream>>,
+}
+
+impl Wire {
+    /// Bytes that have come over it.
+    pub fn received(&self) -> u64 {
+        self.received.load(Ordering::Relaxed)
+    }
+
+    /// Whether the target has neither closed the connection nor sent anything that was not read yet: one
+    /// system call, which sees what no task has been told of.
+    pub fn is_quiet(&self) -> bool {
+        let Some(socket) = self.socket.upgrade() else {
+            return false;
+        };
+        let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        let seen = recv(&*socket.lock(), &mut [0_u8; 1], flags);
+        matches!(seen, Err(Errno::AGAIN))
+    }
 }
 
 /// Calls a method of whichever stream there is.
@@ -131,6 +167,46 @@ macro_rules! either {
     };
 }
 
+impl AsyncRead for Socket {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.0.lock()).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut *self.0.lock()).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut *self.0.lock()).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.0.lock()).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut *self.0.lock()).poll_shutdown(cx)
+    }
+}
+
 impl AsyncRead for TargetStream {
     fn poll_read(
         mut self: Pin<&mut Self>,
@@ -140,7 +216,7 @@ impl AsyncRead for TargetStream {
         let before = buffer.filled().len();
         ready!(either!(self.as_mut(), poll_read, cx, buffer))?;
         let came = buffer.filled().len() - before;
-        self.received.fetch_add(came as u64, Ordering::Relaxed);
+        self.wire.received.fetch_add(came as u64, Ordering::Relaxed);
         Poll::Ready(Ok(()))
     }
 }

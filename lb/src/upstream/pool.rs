@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use config::TargetLimits;
@@ -13,7 +13,7 @@ use tokio::task::AbortHandle;
 use tokio::time::{Instant, timeout_at};
 use tracing::debug;
 
-use super::connect::Dial;
+use super::connect::{Dial, Wire};
 use super::request_body::RequestBody;
 use crate::error::{End, ProxyError};
 use crate::metrics::Sharded;
@@ -41,8 +41,8 @@ struct Idle {
 pub struct Connection {
     /// Takes the request.
     pub sender: SendRequest<RequestBody>,
-    /// Bytes that have come over it.
-    pub received: Arc<AtomicU64>,
+    /// What has come over it.
+    pub wire: Arc<Wire>,
     /// Whether it has served a request before.
     pub reused: bool,
     task: AbortHandle,
@@ -86,11 +86,13 @@ impl Pool {
         self.slots.open.load(Ordering::Relaxed)
     }
 
-    /// The connection that `worker` used last, if it still has one.
-    pub fn take(&self, worker: usize) -> Option<Connection> {
+    /// The connection that `worker` used last, if it still has one. `sure`: one that the target has not
+    /// closed by now, for a request that could not be sent again.
+    pub fn take(&self, worker: usize, sure: bool) -> Option<Connection> {
         let mut idle = self.idle.shard(worker).lock();
         while let Some(Idle { connection, since }) = idle.pop() {
-            if connection.is_free() && since.elapsed() < self.idle_timeout {
+            let kept = connection.is_free() && since.elapsed() < self.idle_timeout;
+            if kept && (!sure || connection.wire.is_quiet()) {
                 return Some(connection);
             }
         }
@@ -149,7 +151,7 @@ impl Pool {
         }
         // One who began to wait in the meantime has looked too early.
         if self.slots.waiting.load(Ordering::SeqCst) > 0
-            && let Some(connection) = self.take(worker)
+            && let Some(connection) = self.take(worker, false)
         {
             self.keep(worker, connection);
         }
@@ -213,7 +215,7 @@ impl Pool {
 }
 
 async fn open(dial: &Dial, slot: Slot) -> Result<Connection, ProxyError> {
-    let (stream, received) = dial.connect(Some(slot)).await?;
+    let (stream, wire) = dial.connect(Some(slot)).await?;
     let handshake = http1::Builder::new()
         .max_headers(MAX_HEADERS)
         .max_header_size(MAX_HEAD)
@@ -230,7 +232,7 @@ async fn open(dial: &Dial, slot: Slot) -> Result<Connection, ProxyError> {
     });
     Ok(Connection {
         sender,
-        received,
+        wire,
         reused: false,
         task: task.abort_handle(),
     })
@@ -356,14 +358,14 @@ mod tests {
         let mut second = pool.connect(&dial).await.unwrap();
         first.sender.ready().await.unwrap();
         second.sender.ready().await.unwrap();
-        let marks = [first.received.clone(), second.received.clone()];
+        let marks = [first.wire.clone(), second.wire.clone()];
         pool.give_back(0, first);
         pool.give_back(0, second);
         for mark in marks.iter().rev() {
-            let taken = pool.take(0).unwrap();
-            assert!(taken.reused && Arc::ptr_eq(&taken.received, mark));
+            let taken = pool.take(0, false).unwrap();
+            assert!(taken.reused && Arc::ptr_eq(&taken.wire, mark));
         }
-        assert!(pool.take(0).is_none());
+        assert!(pool.take(0, false).is_none());
     }
 
     #[tokio::test]
@@ -425,7 +427,7 @@ mod tests {
         while pool.open() > 0 {
             tokio::time::sleep(SECOND * 10).await;
         }
-        assert!(pool.take(0).is_none());
+        assert!(pool.take(0, false).is_none());
     }
 
     #[tokio::test]
@@ -435,7 +437,7 @@ mod tests {
         let mut only = pool.connect(&dial).await.unwrap();
         only.sender.ready().await.unwrap();
         pool.give_back(0, only);
-        assert!(pool.take(1).is_none());
+        assert!(pool.take(1, false).is_none());
         assert!(pool.connect(&dial).await.unwrap().reused);
     }
 
@@ -449,8 +451,8 @@ mod tests {
         second.sender.ready().await.unwrap();
         pool.give_back(0, first);
         pool.give_back(0, second);
-        assert!(pool.take(0).is_some());
-        assert!(pool.take(0).is_none());
+        assert!(pool.take(0, false).is_some());
+        assert!(pool.take(0, false).is_none());
     }
 
     #[tokio::test]
@@ -465,6 +467,24 @@ mod tests {
         while pool.open() > 0 {
             tokio::task::yield_now().await;
         }
-        assert!(pool.take(0).is_none());
+        assert!(pool.take(0, false).is_none());
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_is_closed_unnoticed_is_not_taken_for_sure() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let dial = Dial::new(listener.local_addr().unwrap(), SECOND, None);
+        let pool = Arc::new(Pool::new(&limits(9, 9), 1));
+        for closed in [false, true] {
+            let mut connection = pool.connect(&dial).await.unwrap();
+            connection.sender.ready().await.unwrap();
+            let (stream, _) = listener.accept().unwrap();
+            pool.give_back(0, connection);
+            if closed {
+                drop(stream);
+            }
+            // Nothing has been awaited: the connection's own task knows of nothing.
+            assert_eq!(pool.take(0, true).is_none(), closed);
+        }
     }
 }
