@@ -321,9 +321,10 @@ const SWEEP: Duration = Duration::from_millis(100);
 /// Fields of a target's response.
 const MAX_HEADERS: usize = 200;
 /// Bytes of the head of a target's response.
-const MAX_HEAD: usize = 64 << 10;
-/// Bytes that are read ahead of what the client has taken.
-const MAX_BUFFER: usize = 128 << 10;
+const MAX_HEAD: usize = MAX_BUFFER;
+/// Bytes that are read ahead of what the client has taken: every client that reads slowly costs as many. A
+/// head must fit in.
+const MAX_BUFFER: usize = 32 << 10;
 
 #[cfg(test)]
 mod tests {
