@@ -1,5 +1,6 @@
 //! One attempt to get an answer over one connection.
 
+use std::io;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -98,6 +99,7 @@ pub(super) async fn send(
     let Outbound { request, progress } = outbound;
     let spare = connection.reused.then(|| Spare::of(&request)).flatten();
     let before = connection.wire.received();
+    connection.wire.await_head();
     let answer = connection.sender.try_send_request(request);
     let answered = match &progress {
         None => timeout(response_timeout, answer)
@@ -113,7 +115,10 @@ pub(super) async fn send(
     };
     let answered = answered.map_err(|end| SendError::Failed(end.into()))?;
     let mut error = match answered {
-        Ok(response) => return Ok(response),
+        Ok(response) => {
+            connection.wire.head_came();
+            return Ok(response);
+        }
         Err(error) => error,
     };
     if let Some(request) = error.take_message() {
@@ -140,12 +145,15 @@ fn why(error: &hyper::Error, progress: Option<&Progress>) -> ProxyError {
         let detail = progress.fault().map(str::to_owned);
         return ProxyError { end, detail };
     }
-    let end = if error.is_parse() {
+    let source = std::error::Error::source(error);
+    let invalid = source
+        .and_then(|source| source.downcast_ref::<io::Error>())
+        .is_some_and(|error| error.kind() == io::ErrorKind::InvalidData);
+    let end = if invalid || error.is_parse() {
         End::TargetInvalid
     } else {
         End::TargetClosed
     };
-    let source = std::error::Error::source(error);
     match source {
         Some(source) => ProxyError::because(end, format_args!("{error}: {source}")),
         None => ProxyError::because(end, error),

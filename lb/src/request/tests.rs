@@ -1393,3 +1393,21 @@ async fn too_many_fields_are_refused_in_every_version() {
         assert_eq!(answer.status(), status, "{count} {name}");
     }
 }
+
+#[tokio::test]
+async fn informational_answers_without_end_are_given_up() {
+    let target = TestTarget::start(|_, mut stream| async move {
+        until(&mut stream, "\r\n\r\n").await;
+        let flood = "HTTP/1.1 102 Processing\r\n\r\n".repeat(1_000);
+        while stream.write_all(flood.as_bytes()).await.is_ok() {}
+    })
+    .await;
+    let front = Front::to(&[&target]).await;
+    let answer = front.ask(LAST_GET).await;
+    assert!(answer.contains("502 target_invalid: "), "{answer}");
+    let detail = front.log(1).await[0]["detail"].to_string();
+    assert!(
+        detail.contains("informational answers without end"),
+        "{detail}"
+    );
+}

@@ -66,6 +66,7 @@ impl Dial {
         })??;
         let wire = Arc::new(Wire {
             received: AtomicU64::new(0),
+            most: AtomicU64::new(u64::MAX),
             socket,
         });
         let stream = TargetStream {
@@ -136,6 +137,8 @@ struct Socket(Arc<Mutex<TcpStream>>);
 #[derive(Debug)]
 pub struct Wire {
     received: AtomicU64,
+    /// How many bytes may have come by now.
+    most: AtomicU64,
     socket: Weak<Mutex<TcpStream>>,
 }
 
@@ -143,6 +146,31 @@ impl Wire {
     /// Bytes that have come over it.
     pub fn received(&self) -> u64 {
         self.received.load(Ordering::Relaxed)
+    }
+
+    /// A head is awaited: reading fails once so much has come before it that it can only be informational
+    /// answers without end.
+    pub fn await_head(&self) {
+        let most = self.received().saturating_add(MOST_BEFORE_HEAD);
+        self.most.store(most, Ordering::Relaxed);
+    }
+
+    /// The head is there: what follows is a body of any size.
+    pub fn head_came(&self) {
+        self.most.store(u64::MAX, Ordering::Relaxed);
+    }
+
+    /// So many bytes more have come.
+    ///
+    /// # Errors
+    /// When they are more than may come before a head.
+    fn receive(&self, bytes: usize) -> io::Result<()> {
+        let before = self.received.fetch_add(bytes as u64, Ordering::Relaxed);
+        if before.saturating_add(bytes as u64) > self.most.load(Ordering::Relaxed) {
+            let why = "informational answers without end";
+            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+        }
+        Ok(())
     }
 
     /// Whether the target has neither closed the connection nor sent anything that was not read yet: one
@@ -216,8 +244,7 @@ impl AsyncRead for TargetStream {
         let before = buffer.filled().len();
         ready!(either!(self.as_mut(), poll_read, cx, buffer))?;
         let came = buffer.filled().len() - before;
-        self.wire.received.fetch_add(came as u64, Ordering::Relaxed);
-        Poll::Ready(Ok(()))
+        Poll::Ready(self.wire.receive(came))
     }
 }
 
@@ -253,6 +280,9 @@ impl AsyncWrite for TargetStream {
         either!(self, poll_shutdown, cx)
     }
 }
+
+/// Bytes of informational answers, and of the head behind them.
+const MOST_BEFORE_HEAD: u64 = 256 << 10;
 
 #[cfg(test)]
 mod tests {
