@@ -1411,3 +1411,50 @@ async fn informational_answers_without_end_are_given_up() {
         "{detail}"
     );
 }
+
+#[tokio::test]
+async fn what_a_target_says_before_it_closes_is_passed_on() {
+    let target = TestTarget::start(|_, mut stream| async move {
+        until(&mut stream, "\r\n\r\n").await;
+        stream
+            .write_all(b"HTTP/1.1 413 Too Large\r\ncontent-length: 2\r\n\r\nno")
+            .await
+            .unwrap();
+        // With the upload unread, the target's system resets the connection.
+    })
+    .await;
+    let front = Front::to(&[&target]).await;
+    for _ in 0..20 {
+        let mut client = front.client().await;
+        client
+            .send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 999999999\r\n\r\n")
+            .await;
+        let (mut reader, mut writer) = client.0.split();
+        let mut seen = Vec::new();
+        let upload = async { while writer.write_all(&[b'x'; 65536]).await.is_ok() {} };
+        let answer = async {
+            let mut piece = [0; 1024];
+            while !seen.ends_with(b"no") {
+                match reader.read(&mut piece).await {
+                    Ok(read @ 1..) => seen.extend_from_slice(&piece[..read]),
+                    _ => break,
+                }
+            }
+        };
+        tokio::select! {
+            () = answer => {}
+            () = upload => {}
+        }
+        let seen = String::from_utf8_lossy(&seen);
+        assert!(
+            seen.is_empty() || seen.starts_with("HTTP/1.1 413 "),
+            "{seen}"
+        );
+    }
+    let lines = front.log(20).await;
+    let statuses: Vec<_> = lines
+        .iter()
+        .map(|line| line["status"].as_u64().unwrap())
+        .collect();
+    assert_eq!(statuses, [413; 20]);
+}

@@ -72,6 +72,7 @@ impl Dial {
         let stream = TargetStream {
             io,
             wire: wire.clone(),
+            is_deaf: false,
             _slot: slot,
         };
         Ok((TokioIo::new(stream), wire))
@@ -121,7 +122,26 @@ fn why_not_connected(error: &io::Error) -> End {
 pub struct TargetStream {
     io: Transport,
     wire: Arc<Wire>,
+    /// Whether the target takes nothing any more.
+    is_deaf: bool,
     _slot: Option<Slot>,
+}
+
+impl TargetStream {
+    /// A target that takes no more may have said why before it closed: writing waits from then on, and what
+    /// there is to read decides, an answer or the end.
+    fn heed<T>(&mut self, written: Poll<io::Result<T>>, cx: &Context<'_>) -> Poll<io::Result<T>> {
+        use io::ErrorKind::{BrokenPipe, ConnectionReset};
+        match written {
+            Poll::Ready(Err(error)) if matches!(error.kind(), BrokenPipe | ConnectionReset) => {
+                self.is_deaf = true;
+                // Reading comes before writing: it has another turn now.
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            written => written,
+        }
+    }
 }
 
 enum Transport {
@@ -250,19 +270,27 @@ impl AsyncRead for TargetStream {
 
 impl AsyncWrite for TargetStream {
     fn poll_write(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        either!(self, poll_write, cx, bytes)
+        if self.is_deaf {
+            return Poll::Pending;
+        }
+        let written = either!(self.as_mut(), poll_write, cx, bytes);
+        self.heed(written, cx)
     }
 
     fn poll_write_vectored(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        either!(self, poll_write_vectored, cx, slices)
+        if self.is_deaf {
+            return Poll::Pending;
+        }
+        let written = either!(self.as_mut(), poll_write_vectored, cx, slices);
+        self.heed(written, cx)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -272,8 +300,12 @@ impl AsyncWrite for TargetStream {
         }
     }
 
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        either!(self, poll_flush, cx)
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.is_deaf {
+            return Poll::Pending;
+        }
+        let written = either!(self.as_mut(), poll_flush, cx);
+        self.heed(written, cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
