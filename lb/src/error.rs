@@ -48,6 +48,8 @@ pub enum End {
     Misdirected,
     /// `CONNECT`.
     MethodRefused,
+    /// `TRACE`, which would say what this side adds to a request.
+    TraceRefused,
     /// No rule matches, and the listener has no action.
     NoRule,
     /// No target of the group is healthy.
@@ -88,7 +90,7 @@ struct Facts {
 
 impl End {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::Done,
         Self::ClientGone,
         Self::ClientTimeout,
@@ -102,6 +104,7 @@ impl End {
         Self::BadBody,
         Self::Misdirected,
         Self::MethodRefused,
+        Self::TraceRefused,
         Self::NoRule,
         Self::NoHealthyTarget,
         Self::TargetBusy,
@@ -214,6 +217,7 @@ impl End {
                 Downstream,
                 "the head has more fields than are allowed here",
             ),
+            Self::TraceRefused => ("trace_refused", 405, Downstream, "TRACE is not served here"),
             Self::NoRule => ("no_rule", 404, Downstream, "nothing is served here"),
             Self::NoHealthyTarget => (
                 "no_healthy_target",

@@ -1,7 +1,7 @@
 //! Answers from here, and the end of every answer.
 
 use bytes::Bytes;
-use http::header::{CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER};
+use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use http::{HeaderValue, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
@@ -57,6 +57,10 @@ pub(super) fn refusal(end: End, detail: Option<&str>) -> Response<Answer> {
     *response.status_mut() = end.status();
     let plain = HeaderValue::from_static("text/plain; charset=utf-8");
     response.headers_mut().insert(CONTENT_TYPE, plain);
+    if end == End::TraceRefused {
+        let others = HeaderValue::from_static("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
+        response.headers_mut().insert(ALLOW, others);
+    }
     if end.status() == StatusCode::SERVICE_UNAVAILABLE {
         response
             .headers_mut()

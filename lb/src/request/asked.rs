@@ -30,6 +30,9 @@ impl Asked {
         if request.method() == Method::CONNECT {
             return Err(End::MethodRefused.into());
         }
+        if request.method() == Method::TRACE {
+            return Err(End::TraceRefused.into());
+        }
         let port = default_port(scheme(downstream));
         let authority = Authority::of(request.uri(), request.headers(), port)
             .map_err(|error| ProxyError::because(End::BadAuthority, error))?;

@@ -904,6 +904,10 @@ async fn doubtful_requests_are_refused_here() {
             "CONNECT a:443 HTTP/1.1\r\nhost: a:443\r\nconnection: close\r\n\r\n",
             "501 method_refused: ",
         ),
+        (
+            "TRACE / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n",
+            "405 trace_refused: ",
+        ),
     ] {
         let answer = front.ask(request).await;
         assert!(

@@ -282,7 +282,10 @@ impl Slots {
     fn queue(&self) -> oneshot::Receiver<Grant> {
         let (sender, receiver) = oneshot::channel();
         let mut queue = self.queue.lock();
-        queue.retain(|waiting| !waiting.is_closed());
+        // Those who waited longest give up first; others are passed over when it is their turn.
+        while queue.front().is_some_and(oneshot::Sender::is_closed) {
+            queue.pop_front();
+        }
         queue.push_back(sender);
         self.waiting.store(queue.len(), Ordering::SeqCst);
         receiver
