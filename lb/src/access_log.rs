@@ -3,8 +3,10 @@
 //! Requests hand over a [`Record`]; the thread makes JSON of it and writes in batches. Where it cannot keep
 //! up, or the disk is full, lines are lost, counted and complained of, and requests go on.
 
+use std::fmt::Display;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
+use std::net::IpAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -28,6 +30,12 @@ pub struct Record {
     pub time: SystemTime,
     /// The connection that it came over.
     pub downstream: Arc<Downstream>,
+    /// The client that a trusted proxy says the request comes from.
+    pub forwarded: Option<IpAddr>,
+    /// `User-Agent`.
+    pub user_agent: Option<HeaderValue>,
+    /// `Referer`.
+    pub referer: Option<HeaderValue>,
     /// The version that the client speaks.
     pub protocol: Version,
     /// The method; none where the head was refused.
@@ -76,6 +84,9 @@ impl Record {
         Self {
             time: SystemTime::now(),
             downstream,
+            forwarded: None,
+            user_agent: None,
+            referer: None,
             protocol,
             method: None,
             host: None,
@@ -108,8 +119,11 @@ impl Record {
         let mut fields = Fields::begin(line);
         fields.text("time", &rfc3339(self.time));
         fields.text("listener", &self.downstream.listener.name);
-        fields.shown("client", self.downstream.client);
-        if self.downstream.peer != self.downstream.client {
+        match self.forwarded {
+            Some(client) => fields.shown("client", client),
+            None => fields.shown("client", self.downstream.client),
+        }
+        if self.forwarded.is_some() || self.downstream.peer != self.downstream.client {
             fields.shown("peer", self.downstream.peer);
         }
         if let Some(tls) = &self.downstream.tls {
@@ -144,6 +158,12 @@ impl Record {
         if let Some(path) = self.target_uri.as_ref().and_then(Uri::path_and_query) {
             fields.text("path", path.as_str());
         }
+        if let Some(agent) = &self.user_agent {
+            fields.bytes("user_agent", agent.as_bytes());
+        }
+        if let Some(referer) = &self.referer {
+            fields.bytes("referer", referer.as_bytes());
+        }
         fields.number("status", u64::from(self.status));
     }
 
@@ -174,9 +194,14 @@ impl Record {
     }
 }
 
+/// The cipher suite is named as IANA names it: rustls has names of its own for those of TLS 1.3.
 fn write_tls(tls: &TlsInfo, fields: &mut Fields<'_>) {
     fields.text("version", tls.version);
-    fields.text("cipher", tls.cipher_suite);
+    let suite = tls.cipher_suite;
+    match suite.strip_prefix("TLS13_") {
+        Some(rest) => fields.text("cipher", &format!("TLS_{rest}")),
+        None => fields.text("cipher", suite),
+    }
     if let Some(group) = tls.group {
         fields.text("group", group);
     }
@@ -492,7 +517,7 @@ impl<'a> Fields<'a> {
     }
 
     /// A value whose text needs no escape.
-    fn shown(&mut self, name: &str, value: std::net::SocketAddr) {
+    fn shown(&mut self, name: &str, value: impl Display) {
         self.name(name);
         write!(self.text, "\"{value}\"").expect("a vector takes what is written to it");
     }
@@ -596,6 +621,33 @@ mod tests {
         assert_eq!(value["detail"], "a \"quoted\"\nword\u{7f}");
         assert_eq!(value["end"], "done");
         assert_eq!(value["connect_us"], serde_json::Value::Null);
+    }
+
+    #[test]
+    fn cipher_suites_have_the_names_of_iana() {
+        for (suite, name) in [
+            ("TLS13_AES_128_GCM_SHA256", "TLS_AES_128_GCM_SHA256"),
+            (
+                "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
+                "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
+            ),
+        ] {
+            let tls = TlsInfo {
+                version: "TLSv1.3",
+                cipher_suite: suite,
+                group: None,
+                resumed: false,
+                server_name: None,
+                certificate: Arc::new(crate::testing::certificate("shop", &["a.example"])),
+                handshake: Duration::ZERO,
+            };
+            let mut line = Vec::new();
+            let mut fields = Fields::begin(&mut line);
+            write_tls(&tls, &mut fields);
+            fields.end();
+            let value: serde_json::Value = serde_json::from_slice(&line).unwrap();
+            assert_eq!(value["cipher"], name);
+        }
     }
 
     #[test]

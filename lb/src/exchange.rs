@@ -70,6 +70,11 @@ impl Exchange {
         progress.is_some_and(|progress| progress.stage() != Stage::NotBegun)
     }
 
+    /// Whether there is a log that it will be told to.
+    pub fn is_logged(&self) -> bool {
+        self.log.is_some()
+    }
+
     /// Bytes of the response's body that were passed on.
     pub fn sent(&mut self, bytes: usize) {
         self.record().response_bytes += bytes as u64;

@@ -102,6 +102,31 @@ pub fn set_origin(headers: &mut HeaderMap, origin: Origin<'_>) {
     }
 }
 
+/// The client that trusted proxies say a request comes from: the last address in `X-Forwarded-For` that is
+/// no trusted proxy itself, or the first, where all are.
+pub fn forwarded_client(headers: &HeaderMap, trusts: impl Fn(IpAddr) -> bool) -> Option<IpAddr> {
+    let mut client = None;
+    let fields = headers.get_all(X_FORWARDED_FOR).iter();
+    let passed: Vec<_> = fields.flat_map(tokens).collect();
+    for token in passed.into_iter().rev() {
+        let Some(address) = address(token) else { break };
+        client = Some(address);
+        if !trusts(address) {
+            break;
+        }
+    }
+    client
+}
+
+/// An address, with or without a port.
+fn address(token: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(token).ok()?;
+    let address = text.parse().ok();
+    let with_port = || text.parse().ok().map(|address: SocketAddr| address.ip());
+    let bare = || text.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
+    address.or_else(with_port).or_else(bare)
+}
+
 /// The id that a trusted proxy gave the request, if it can stand in a log.
 pub fn request_id(headers: &HeaderMap) -> Option<&HeaderValue> {
     let id = headers.get(X_REQUEST_ID)?;
@@ -526,6 +551,23 @@ mod tests {
             let number = content_length(&headers).unwrap().unwrap();
             set_length(&mut headers, number);
             assert_eq!(headers, map(&[("content-length", form)]));
+        }
+    }
+
+    #[test]
+    fn the_client_is_the_last_that_is_no_trusted_proxy() {
+        let trusts = |address: IpAddr| address.to_string().starts_with("10.");
+        for (passed, client) in [
+            ("203.0.113.5", Some("203.0.113.5")),
+            ("192.0.2.1, 203.0.113.5:99, 10.0.0.1", Some("203.0.113.5")),
+            ("[2001:db8::1]:80, 10.0.0.1", Some("2001:db8::1")),
+            ("10.0.0.2, 10.0.0.1", Some("10.0.0.2")),
+            ("203.0.113.5, unknown, 10.0.0.1", Some("10.0.0.1")),
+            ("unknown", None),
+        ] {
+            let headers = map(&[("x-forwarded-for", passed)]);
+            let found = forwarded_client(&headers, trusts).map(|address| address.to_string());
+            assert_eq!(found.as_deref(), client, "{passed}");
         }
     }
 

@@ -8,8 +8,8 @@ mod outgoing;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use http::header::{CONNECTION, EXPECT};
-use http::{HeaderValue, Method, Request, Response, Version};
+use http::header::{CONNECTION, EXPECT, REFERER, USER_AGENT};
+use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body;
 use hyper::body::Incoming;
 
@@ -23,7 +23,7 @@ use crate::downstream::Downstream;
 use crate::error::{End, ProxyError};
 use crate::exchange::Exchange;
 use crate::forward::{self, Answer, Forwarding, ResponseBody};
-use crate::headers;
+use crate::headers::{self, X_REQUEST_ID};
 use crate::http::framing::Refusal;
 use crate::metrics::Metrics;
 use crate::published::{Published, View};
@@ -61,6 +61,7 @@ impl Balancer {
         view: &View,
         downstream: &Downstream,
         request: Request<Incoming>,
+        told: Told<'_>,
         exchange: &mut Exchange,
     ) -> Result<Response<Answer>, ProxyError> {
         if headers::are_more_than(request.headers(), downstream.listener.limits.max_headers) {
@@ -80,10 +81,6 @@ impl Balancer {
             Action::Forward(forward) => forward,
         };
         let group = self.choose(view, downstream, forward, exchange)?;
-        let trusted = view.trusts(downstream.client.ip());
-        let id = self.id(&request, trusted);
-        exchange.record().request_id = Some(id.clone());
-        let told = Told { trusted, id: &id };
         let prepared = prepare(request, &asked, told, forward, downstream)?;
         let forwarding = Forwarding {
             group,
@@ -150,6 +147,19 @@ fn route<'a>(
     })
 }
 
+/// What the access log says of a request from its head alone.
+fn describe(request: &Request<Incoming>, id: &HeaderValue, exchange: &mut Exchange) {
+    let logged = exchange.is_logged();
+    let record = exchange.record();
+    record.method = Some(request.method().clone());
+    record.target_uri = Some(request.uri().clone());
+    record.request_id = Some(id.clone());
+    if logged {
+        record.user_agent = request.headers().get(USER_AGENT).cloned();
+        record.referer = request.headers().get(REFERER).cloned();
+    }
+}
+
 /// Whether a client of HTTP/1.1 waits for a `100 Continue` before it sends a body.
 fn waits_to_send(request: &Request<Incoming>) -> bool {
     request.version() == Version::HTTP_11
@@ -166,12 +176,23 @@ impl Service for Balancer {
         request: Request<Incoming>,
     ) -> Response<ResponseBody> {
         let (view, mut exchange) = self.begin(&downstream, request.version());
-        exchange.record().method = Some(request.method().clone());
-        exchange.record().target_uri = Some(request.uri().clone());
+        let trusted = view.trusts(downstream.client.ip());
+        let id = self.id(&request, trusted);
+        describe(&request, &id, &mut exchange);
+        if trusted && exchange.is_logged() {
+            let client = headers::forwarded_client(request.headers(), |proxy| view.trusts(proxy));
+            exchange.record().forwarded = client;
+        }
         let head = request.method() == Method::HEAD;
         let waits = waits_to_send(&request);
         let answered = self
-            .answer(&view, &downstream, request, &mut exchange)
+            .answer(
+                &view,
+                &downstream,
+                request,
+                Told { trusted, id: &id },
+                &mut exchange,
+            )
             .await;
         let mut response = answered.unwrap_or_else(|error| {
             let response = refusal(error.end, error.detail.as_deref());
@@ -185,6 +206,7 @@ impl Service for Balancer {
             let close = HeaderValue::from_static("close");
             response.headers_mut().insert(CONNECTION, close);
         }
+        response.headers_mut().insert(X_REQUEST_ID, id);
         exchange.record().status = response.status().as_u16();
         self.count_here(&view, &mut exchange);
         finish(response, head, exchange)
@@ -193,10 +215,15 @@ impl Service for Balancer {
     fn refused(&self, downstream: &Arc<Downstream>, refusal: &Refusal) {
         let (view, mut exchange) = self.begin(downstream, Version::HTTP_11);
         self.count_here(&view, &mut exchange);
+        let id = self.chance.id();
         let record = exchange.record();
+        record.request_id = Some(id);
         record.status = refusal.status.as_u16();
         record.detail = Some(refusal.reason.to_owned());
-        record.end = Some(End::BadHead);
+        record.end = Some(match refusal.status {
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => End::HeadTooLarge,
+            _ => End::BadHead,
+        });
     }
 
     fn handshake(&self, listener: &config::Listener, outcome: HandshakeOutcome<'_>) {

@@ -1306,7 +1306,7 @@ impl tokio::io::AsyncWrite for Broken {
 async fn a_body_that_breaks_is_answered_with_what_broke_it() {
     use std::io::{Error, ErrorKind};
     let refusal = Refusal {
-        status: http::StatusCode::BAD_REQUEST,
+        status: StatusCode::BAD_REQUEST,
         reason: "the size line of a chunk is malformed",
     };
     for (error, line, end) in [
@@ -1461,4 +1461,34 @@ async fn what_a_target_says_before_it_closes_is_passed_on() {
         .map(|line| line["status"].as_u64().unwrap())
         .collect();
     assert_eq!(statuses, [413; 20]);
+}
+
+#[tokio::test]
+async fn every_answer_says_under_which_name_it_is_logged() {
+    let target = TestTarget::answering(
+        "HTTP/1.1 200 OK\r\ncontent-length: 2\r\nx-request-id: own\r\n\r\nok",
+    )
+    .await;
+    let mut config = config(&[&target]);
+    config.trusted_proxies = vec!["127.0.0.0/8".parse().unwrap()];
+    let front = Front::start(config).await;
+    let fields = "user-agent: curl/8\r\nreferer: http://b/\r\nx-forwarded-for: 203.0.113.5\r\n";
+    let mut answers = Vec::new();
+    for path in ["/x", "/%2F"] {
+        let request =
+            format!("GET {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n{fields}\r\n");
+        answers.push(front.ask(&request).await);
+    }
+    for (line, answer) in front.log(2).await.iter().zip(answers) {
+        let id = line["request_id"].as_str().unwrap();
+        assert_eq!(answer.matches("x-request-id: ").count(), 1, "{answer}");
+        assert!(
+            answer.contains(&format!("x-request-id: {id}\r\n")),
+            "{answer}"
+        );
+        assert_eq!(line["user_agent"], "curl/8");
+        assert_eq!(line["referer"], "http://b/");
+        assert_eq!(line["client"], "203.0.113.5");
+        assert!(line["peer"].as_str().unwrap().starts_with("127.0.0.1:"));
+    }
 }
