@@ -2,10 +2,10 @@
 //!
 //! Nothing here is locked where requests pass: a shard is plain atomics that only its worker writes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::fmt::{Display, Write};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use certstore::CertTable;
@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use crate::access_log::micros;
 use crate::connection::{HandshakeFailure, HandshakeOutcome};
 use crate::error::End;
+use crate::health::Verdict;
 use crate::published::Published;
 
 /// All counters of the process. They outlive reloads.
@@ -23,8 +24,19 @@ pub struct Metrics {
     ends: Sharded<[AtomicU64; End::ALL.len()]>,
     /// Lines that the access log has lost.
     pub access_log_lost: Arc<AtomicU64>,
+    started: SystemTime,
+    reload: Reload,
     listeners: Mutex<BTreeMap<String, Arc<ListenerCounters>>>,
     requests: Mutex<BTreeMap<(String, String), Arc<RequestCounters>>>,
+}
+
+/// How reloads of the configuration went.
+#[derive(Debug, Default)]
+struct Reload {
+    /// Whether the last one failed.
+    failed: AtomicBool,
+    /// When the last one that succeeded did, in seconds since 1970; 0 before the first.
+    succeeded: AtomicU64,
 }
 
 /// What is counted of one listener.
@@ -101,6 +113,8 @@ impl Metrics {
             workers,
             ends: Sharded::new(workers),
             access_log_lost: Arc::default(),
+            started: SystemTime::now(),
+            reload: Reload::default(),
             listeners: Mutex::default(),
             requests: Mutex::default(),
         })
@@ -114,6 +128,14 @@ impl Metrics {
     /// A request of `worker` has ended.
     pub fn end(&self, worker: usize, end: End) {
         self.ends.shard(worker)[end as usize].fetch_add(1, Relaxed);
+    }
+
+    /// The configuration was loaded anew at `time`, or not.
+    pub fn reloaded(&self, success: bool, time: SystemTime) {
+        self.reload.failed.store(!success, Relaxed);
+        if success {
+            self.reload.succeeded.store(unix_seconds(time), Relaxed);
+        }
     }
 
     /// The counters of a listener. Locks: for load time.
@@ -143,13 +165,25 @@ impl Metrics {
             .map_or(0, |counters| open_connections(counters))
     }
 
-    /// Everything, in the OpenMetrics text format.
-    pub fn encode(&self, published: &Published, certificates: &CertTable) -> String {
+    /// Everything, in the OpenMetrics text format. `not_served`: how many entries of the store are broken or
+    /// refused. Counts open descriptors: not for a thread that serves.
+    pub fn encode(
+        &self,
+        published: &Published,
+        certificates: &CertTable,
+        not_served: usize,
+    ) -> String {
         let mut page = Page::default();
+        self.encode_process(&mut page);
         self.encode_requests(&mut page);
-        self.encode_listeners(&mut page);
+        self.encode_listeners(published, &mut page);
         encode_targets(published, &mut page);
         encode_certificates(certificates, &mut page);
+        page.gauge(
+            "entries_not_served",
+            "Entries of the store that are broken or refused",
+            not_served,
+        );
         page.family(
             "access_log_lost_lines",
             "counter",
@@ -161,6 +195,37 @@ impl Metrics {
             self.access_log_lost.load(Relaxed),
         );
         page.finish()
+    }
+
+    fn encode_process(&self, page: &mut Page) {
+        page.family("build_info", "gauge", "1, with the version of the program");
+        let version = [("version", env!("CARGO_PKG_VERSION"))];
+        page.sample("build_info", &version, 1);
+        page.gauge(
+            "start_time_seconds",
+            "When the process began, in seconds since 1970",
+            unix_seconds(self.started),
+        );
+        // Only where /proc is mounted.
+        if let Ok(descriptors) = std::fs::read_dir("/proc/self/fd") {
+            page.gauge("open_fds", "Descriptors that are open", descriptors.count());
+        }
+        page.gauge(
+            "config_reload_successful",
+            "1 unless the last reload of the configuration failed",
+            u8::from(!self.reload.failed.load(Relaxed)),
+        );
+        let reloaded = self.reload.succeeded.load(Relaxed);
+        let loaded = if reloaded > 0 {
+            reloaded
+        } else {
+            unix_seconds(self.started)
+        };
+        page.gauge(
+            "config_loaded_timestamp_seconds",
+            "When the configuration in force was loaded, in seconds since 1970",
+            loaded,
+        );
     }
 
     fn encode_requests(&self, page: &mut Page) {
@@ -206,13 +271,19 @@ impl Metrics {
         }
     }
 
-    fn encode_listeners(&self, page: &mut Page) {
+    fn encode_listeners(&self, published: &Published, page: &mut Page) {
         let listeners = self.listeners.lock();
         let named = || {
             listeners
                 .iter()
                 .map(|(name, counters)| (("listener", name.as_str()), counters))
         };
+        let configured = &published.config().listeners;
+        let is_plain = |name: &str| {
+            let mut plain = configured.iter().filter(|listener| listener.tls.is_none());
+            plain.any(|listener| listener.name == name)
+        };
+        let secure = || named().filter(|((_, name), _)| !is_plain(name));
         page.family(
             "connections",
             "gauge",
@@ -235,7 +306,7 @@ impl Metrics {
             "counter",
             "TLS handshakes that came to a session",
         );
-        for (label, counters) in named() {
+        for (label, counters) in secure() {
             for (kind, (version, resumed)) in HANDSHAKES.iter().enumerate() {
                 let labels = [label, ("version", *version), ("resumed", *resumed)];
                 let count = counters.sum(|shard| &shard.handshakes[kind]);
@@ -259,7 +330,7 @@ impl Metrics {
             "histogram",
             "From accept to the TLS session",
         );
-        for (label, counters) in named() {
+        for (label, counters) in secure() {
             let name = "handshake_duration_seconds";
             page.histogram(name, &[label], counters, |shard| &shard.handshake_time);
         }
@@ -283,9 +354,10 @@ fn encode_targets(published: &Published, page: &mut Page) {
     page.family(
         "target_healthy",
         "gauge",
-        "1 if requests are sent to the target",
+        "1 if the target passes its health check",
     );
-    for (group, address, target) in targets() {
+    let checked = targets().filter(|(_, _, target)| target.verdict() != Verdict::Unchecked);
+    for (group, address, target) in checked {
         let labels = [("target_group", group), ("target", address.as_str())];
         page.sample(
             "target_healthy",
@@ -329,10 +401,14 @@ fn encode_certificates(certificates: &CertTable, page: &mut Page) {
         "When the served certificate expires, in seconds since 1970",
     );
     let mut served: Vec<_> = certificates.iter().collect();
-    served.sort_by_key(|certificate| (&certificate.entry, &certificate.serial));
+    served.sort_by_key(|certificate| {
+        let key_type = certificate.key_type.as_str();
+        (&certificate.entry, key_type, &certificate.serial)
+    });
     for certificate in served {
         let labels = [
             ("certificate", certificate.entry.as_str()),
+            ("key_type", certificate.key_type.as_str()),
             ("serial", &certificate.serial),
         ];
         page.sample(
@@ -341,6 +417,27 @@ fn encode_certificates(certificates: &CertTable, page: &mut Page) {
             unix_seconds(certificate.not_after),
         );
     }
+}
+
+/// A page of OpenMetrics in the older text format (version 0.0.4): there, counters are named in full, and
+/// nothing says where the page ends.
+pub fn in_plain_text(page: &str) -> String {
+    let counters: HashSet<_> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE ")?.strip_suffix(" counter"))
+        .collect();
+    let mut text = String::with_capacity(page.len());
+    for line in page.lines().filter(|line| *line != "# EOF") {
+        let mut words = line.splitn(4, ' ');
+        let named = match (words.next(), words.next(), words.next(), words.next()) {
+            (Some("#"), Some(kind), Some(name), Some(rest)) if counters.contains(name) => {
+                format!("# {kind} {name}_total {rest}\n")
+            }
+            _ => format!("{line}\n"),
+        };
+        text.push_str(&named);
+    }
+    text
 }
 
 fn unix_seconds(time: SystemTime) -> u64 {
@@ -410,6 +507,12 @@ impl Page {
     fn family(&mut self, name: &str, kind: &str, help: &str) {
         self.line(format_args!("# HELP {PREFIX}_{name} {help}."));
         self.line(format_args!("# TYPE {PREFIX}_{name} {kind}"));
+    }
+
+    /// A family with one sample that has no labels.
+    fn gauge(&mut self, name: &str, help: &str, value: impl Display) {
+        self.family(name, "gauge", help);
+        self.sample(name, &[], value);
     }
 
     fn sample(&mut self, name: &str, labels: &[(&str, &str)], value: impl Display) {
@@ -548,6 +651,73 @@ mod tests {
             text.ends_with("sealgate_t_count{a=\"b\"} 4\n# EOF\n"),
             "{text}"
         );
+    }
+
+    fn page(change: impl FnOnce(&Metrics)) -> String {
+        use crate::testing::{config, group, publish};
+        let metrics = Metrics::new(1);
+        change(&metrics);
+        let published = publish(config(vec![group(&[1])]), None, &metrics);
+        let mut table = CertTable::default();
+        table.insert(Arc::new(crate::testing::certificate(
+            "shop",
+            &["a.example"],
+        )));
+        metrics.encode(&published, &table, 3)
+    }
+
+    #[test]
+    fn what_is_not_there_has_no_series() {
+        let text = page(|_| {});
+        assert!(
+            text.contains("sealgate_connections{listener=\"http\"} 0\n"),
+            "{text}"
+        );
+        assert!(!text.contains("sealgate_handshakes_total{"), "{text}");
+        assert!(
+            !text.contains("sealgate_handshake_duration_seconds_count{"),
+            "{text}"
+        );
+        assert!(!text.contains("sealgate_target_healthy{"), "{text}");
+    }
+
+    #[test]
+    fn the_process_and_its_configuration_are_described() {
+        let text = page(|_| {});
+        for line in [
+            concat!(
+                "sealgate_build_info{version=\"",
+                env!("CARGO_PKG_VERSION"),
+                "\"} 1\n"
+            ),
+            "sealgate_config_reload_successful 1\n",
+            "sealgate_entries_not_served 3\n",
+            "key_type=\"ecdsa-p256\"",
+        ] {
+            assert!(text.contains(line), "{line}: {text}");
+        }
+        let time = UNIX_EPOCH + Duration::from_secs(7);
+        let text = page(|metrics| {
+            metrics.reloaded(true, time);
+            metrics.reloaded(false, SystemTime::now());
+        });
+        assert!(
+            text.contains("sealgate_config_reload_successful 0\n"),
+            "{text}"
+        );
+        assert!(
+            text.contains("sealgate_config_loaded_timestamp_seconds 7\n"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn the_older_format_names_counters_in_full() {
+        let page = "# HELP a_b Of c.\n# TYPE a_b counter\na_b_total{d=\"e f\"} 1\n\
+                    # HELP g Of c.\n# TYPE g gauge\ng 1\n# EOF\n";
+        let text = "# HELP a_b_total Of c.\n# TYPE a_b_total counter\na_b_total{d=\"e f\"} 1\n\
+                    # HELP g Of c.\n# TYPE g gauge\ng 1\n";
+        assert_eq!(in_plain_text(page), text);
     }
 
     #[test]

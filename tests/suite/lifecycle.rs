@@ -162,7 +162,11 @@ fn health_and_metrics_are_told() {
         curl([format!("http://{admin}/readyz").as_str()]).trim(),
         "ready"
     );
-    let metrics = curl([format!("http://{admin}/metrics").as_str()]);
+    let metrics = curl([
+        "--header",
+        "accept: application/openmetrics-text",
+        format!("http://{admin}/metrics").as_str(),
+    ]);
     for name in [
         "sealgate_requests_total",
         "sealgate_handshakes_total",

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE};
+use http::header::{ACCEPT, ALLOW, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::server::conn::http1;
@@ -19,6 +19,7 @@ use tokio::time::{sleep, timeout};
 use tracing::{debug, warn};
 
 use super::control::Control;
+use crate::metrics::in_plain_text;
 
 /// Answers on `listener` (non-blocking) for as long as the future lives.
 ///
@@ -71,11 +72,19 @@ async fn answer<B>(request: Request<B>, control: Arc<dyn Control>) -> Response<F
         return refused;
     }
     let path = request.uri().path().to_owned();
-    let answered = tokio::task::spawn_blocking(move || page(&path, &*control)).await;
+    let open_metrics = takes_open_metrics(&request);
+    let answered = tokio::task::spawn_blocking(move || page(&path, open_metrics, &*control)).await;
     answered.unwrap_or_else(|_| text(StatusCode::INTERNAL_SERVER_ERROR, String::new()))
 }
 
-fn page(path: &str, control: &dyn Control) -> Response<Full<Bytes>> {
+/// Whether the one who asks names the format; others are given the older one, which all can read.
+fn takes_open_metrics<B>(request: &Request<B>) -> bool {
+    let accepted = request.headers().get_all(ACCEPT).iter();
+    let mut accepted = accepted.filter_map(|value| value.to_str().ok());
+    accepted.any(|value| value.contains("application/openmetrics-text"))
+}
+
+fn page(path: &str, open_metrics: bool, control: &dyn Control) -> Response<Full<Bytes>> {
     match path {
         "/livez" => text(StatusCode::OK, "live\n".to_owned()),
         "/readyz" => match control.ready() {
@@ -83,10 +92,14 @@ fn page(path: &str, control: &dyn Control) -> Response<Full<Bytes>> {
             Err(why) => text(StatusCode::SERVICE_UNAVAILABLE, format!("{why}\n")),
         },
         "/metrics" => {
-            let mut metrics = text(StatusCode::OK, control.metrics());
+            let (page, kind) = match open_metrics {
+                true => (control.metrics(), OPENMETRICS),
+                false => (in_plain_text(&control.metrics()), PLAIN_METRICS),
+            };
+            let mut metrics = text(StatusCode::OK, page);
             metrics
                 .headers_mut()
-                .insert(CONTENT_TYPE, HeaderValue::from_static(OPENMETRICS));
+                .insert(CONTENT_TYPE, HeaderValue::from_static(kind));
             metrics
         }
         _ => text(
@@ -106,6 +119,7 @@ fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
 
 /// What prometheus-client writes.
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+const PLAIN_METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 const CONNECTIONS: usize = 64;
 const PAUSE: Duration = Duration::from_millis(100);
 const HEADER_TIME: Duration = Duration::from_secs(10);
@@ -164,6 +178,26 @@ mod tests {
 
         fn explain(&self, _request: &ExplainRequest) -> Result<Explanation, Refusal> {
             unreachable!("not asked over HTTP")
+        }
+    }
+
+    #[test]
+    fn metrics_come_in_the_format_that_is_asked_for() {
+        for (accept, kind) in [
+            (None, PLAIN_METRICS),
+            (Some("*/*"), PLAIN_METRICS),
+            (
+                Some("application/openmetrics-text;version=1.0.0,text/plain;q=0.5"),
+                OPENMETRICS,
+            ),
+        ] {
+            let mut request = Request::get("/metrics");
+            if let Some(accept) = accept {
+                request = request.header(ACCEPT, accept);
+            }
+            let request = request.body(()).unwrap();
+            let answer = page("/metrics", takes_open_metrics(&request), &Leaving);
+            assert_eq!(answer.headers()[CONTENT_TYPE], kind, "{accept:?}");
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tracing::warn;
 
@@ -25,6 +25,9 @@ impl Control for App {
         }
         supervisor::reloading();
         let reloaded = self.reload_file();
+        self.foundation
+            .metrics()
+            .reloaded(reloaded.is_ok(), SystemTime::now());
         supervisor::ready();
         reloaded
     }
@@ -80,7 +83,9 @@ impl Control for App {
 
     fn metrics(&self) -> String {
         let (published, table) = (self.published.load(), self.foundation.table().load());
-        self.foundation.metrics().encode(&published, &table)
+        self.foundation
+            .metrics()
+            .encode(&published, &table, self.certificates.broken().len())
     }
 }
 

@@ -96,7 +96,7 @@ impl Front {
     fn ended(&self) -> u64 {
         let page = self
             .metrics
-            .encode(&self.published, &certstore::CertTable::default());
+            .encode(&self.published, &certstore::CertTable::default(), 0);
         let ends = page
             .lines()
             .filter(|line| line.starts_with("sealgate_request_ends_total"));
@@ -1056,7 +1056,7 @@ async fn probes_decide_who_is_asked() {
     assert_eq!(reason.as_deref(), Some("status 500"));
     let page = front
         .metrics
-        .encode(&front.published, &certstore::CertTable::default());
+        .encode(&front.published, &certstore::CertTable::default(), 0);
     let line = format!(
         "sealgate_target_healthy{{target_group=\"g\",target=\"{}\"}} 0",
         sick.address
