@@ -15,6 +15,7 @@ use http::{HeaderValue, Request, Response, StatusCode, Version};
 use hyper::body::Incoming;
 
 pub use relay::{Answer, ResponseBody};
+use relay::{Home, begin};
 pub use upgrade::Upgrade;
 
 use crate::access_log::micros;
@@ -165,9 +166,21 @@ fn answer_of(
         _ => drop(fields.remove(CONTENT_LENGTH)),
     }
     headers::remove_hop_by_hop(fields);
+    let begun = begin(response.body_mut())?;
     let pool = target.pool().clone();
     let idle = forwarding.limits.body_idle_timeout;
-    Ok(response.map(|body| Answer::relay(body, pool, forwarding.worker, connection, idle)))
+    Ok(response.map(|body| {
+        Answer::relay(
+            body,
+            begun,
+            Home {
+                pool,
+                worker: forwarding.worker,
+            },
+            connection,
+            idle,
+        )
+    }))
 }
 
 /// The answer to a WebSocket handshake.

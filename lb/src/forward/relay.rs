@@ -2,7 +2,7 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,7 +11,7 @@ use hyper::body::Incoming;
 
 use super::idle::IdleTimer;
 use super::upgrade::Upgrade;
-use crate::error::End;
+use crate::error::{End, ProxyError};
 use crate::exchange::Exchange;
 use crate::headers;
 use crate::upstream::pool::{Connection, Pool};
@@ -30,27 +30,63 @@ pub enum Answer {
 /// A target's body, and the connection that it comes over.
 pub struct Relay {
     incoming: Incoming,
+    begun: Begun,
     idle: IdleTimer,
     connection: Option<Connection>,
-    pool: Arc<Pool>,
-    worker: usize,
+    home: Home,
+}
+
+/// Where a connection goes when its answer is whole.
+pub(super) struct Home {
+    pub(super) pool: Arc<Pool>,
+    pub(super) worker: usize,
+}
+
+/// What was taken of a body before its answer is passed on: a frame, or its end.
+type Begun = Option<Option<Frame<Bytes>>>;
+
+/// What is there already of a body in chunks, without waiting: as long as the head is not passed on, what
+/// is no body can be said to be none.
+///
+/// # Errors
+/// When it breaks before anything of it came.
+pub(super) fn begin(incoming: &mut Incoming) -> Result<Begun, ProxyError> {
+    if incoming.size_hint().exact().is_some() {
+        return Ok(None);
+    }
+    let mut cx = Context::from_waker(Waker::noop());
+    match Pin::new(incoming).poll_frame(&mut cx) {
+        Poll::Pending => Ok(None),
+        Poll::Ready(frame) => match frame.transpose() {
+            Ok(frame) => Ok(Some(frame)),
+            Err(error) => Err(ProxyError::because(End::TargetTruncated, said(&error))),
+        },
+    }
+}
+
+/// An error with what lies behind it.
+fn said(error: &hyper::Error) -> String {
+    match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
 }
 
 impl Answer {
-    /// What comes over `connection`, which goes back to the `pool` afterwards.
+    /// What comes over `connection`, which goes `home` afterwards.
     pub(super) fn relay(
         incoming: Incoming,
-        pool: Arc<Pool>,
-        worker: usize,
+        begun: Begun,
+        home: Home,
         connection: Connection,
         idle: Duration,
     ) -> Self {
         Self::Relay(Box::new(Relay {
             incoming,
+            begun,
             idle: IdleTimer::new(idle),
             connection: Some(connection),
-            pool,
-            worker,
+            home,
         }))
     }
 }
@@ -103,7 +139,7 @@ impl ResponseBody {
             && let Some(connection) = relay.connection.take()
             && end == End::Done
         {
-            relay.pool.give_back(relay.worker, connection);
+            relay.home.pool.give_back(relay.home.worker, connection);
         }
         if let Some(mut exchange) = self.exchange.take() {
             exchange.end(end);
@@ -122,7 +158,7 @@ impl ResponseBody {
             }
             Some(Err(error)) => {
                 if let Some(exchange) = &mut self.exchange {
-                    exchange.record().detail = Some(error.to_string());
+                    exchange.record().detail = Some(said(&error));
                 }
                 self.finish(End::TargetTruncated);
                 Some(Err(BodyError(End::TargetTruncated)))
@@ -156,6 +192,9 @@ impl Body for ResponseBody {
             Kind::Whole(bytes) => return Poll::Ready(bytes.take().map(|all| Ok(Frame::data(all)))),
             Kind::Relay(relay) => relay,
         };
+        if let Some(frame) = relay.begun.take() {
+            return Poll::Ready(body.pass(frame.map(Ok)));
+        }
         match Pin::new(&mut relay.incoming).poll_frame(cx) {
             Poll::Ready(frame) => {
                 relay.idle.progress();
@@ -172,7 +211,7 @@ impl Body for ResponseBody {
     fn is_end_stream(&self) -> bool {
         match &self.body {
             Kind::Whole(bytes) => bytes.is_none(),
-            Kind::Relay(relay) => relay.incoming.is_end_stream(),
+            Kind::Relay(relay) => relay.begun.is_none() && relay.incoming.is_end_stream(),
         }
     }
 

@@ -1492,3 +1492,13 @@ async fn every_answer_says_under_which_name_it_is_logged() {
         assert!(line["peer"].as_str().unwrap().starts_with("127.0.0.1:"));
     }
 }
+
+#[tokio::test]
+async fn a_body_that_is_none_is_said_to_be_none() {
+    let target =
+        TestTarget::saying("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\nxyz\r\nno\r\n")
+            .await;
+    let front = Front::to(&[&target]).await;
+    let answer = front.ask(LAST_GET).await;
+    assert!(answer.contains("502 target_truncated: "), "{answer}");
+}
