@@ -253,7 +253,7 @@ connection was free (no coordinated omission). Ctrl-C ends it early and still re
 
 Examples:
   sealgate bench http --url https://localhost:8443/ --duration 10s --pid 4711
-  sealgate bench http --url http://127.0.0.1:8080/item --method PUT --body-size 16KiB --header 'Accept: */*'
+  sealgate bench http --url http://127.0.0.1:8080/item --method PUT --body-size 16KiB --header x-key:1
   sealgate bench http --connect 127.0.0.1:8443 --sni shop.example.com --http 2 --connections 16 --streams 32
   sealgate bench http --url https://localhost:8443/ --rate 2000 --output json | jq .latency.p99_us
   sealgate bench http --url https://shop.example.com/ --connect 127.0.0.1:8443 --connect 127.0.0.1:9443 \\
