@@ -163,8 +163,10 @@ impl<S: Service> Requests<S> {
         request: Request<Incoming>,
     ) -> impl Future<Output = Result<Response<Reply<S::Body>>, Infallible>> + Send + use<S> {
         let this = Arc::clone(self);
+        // Before hyper polls what this returns, it reads: the stream must know by then.
+        let begun = self.exchange.begin();
         async move {
-            let in_flight = match this.exchange.begin() {
+            let in_flight = match begun {
                 Ok(in_flight) => in_flight,
                 Err(refusal) => {
                     this.service.refused(&this.downstream, &refusal);

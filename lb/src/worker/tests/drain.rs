@@ -1,5 +1,6 @@
 use super::http2::{body, client, request};
 use super::*;
+use crate::drain::GRACE;
 
 #[tokio::test]
 async fn requests_in_flight_are_finished_and_idle_connections_closed() {
@@ -47,6 +48,26 @@ async fn the_next_request_of_an_idle_connection_is_still_served() {
         exchange(&mut stream, &get("/early")).await
     };
     let (cut, answer) = tokio::join!(edge.workers.drain(LONG), next);
+    assert_eq!(cut, 0);
+    assert!(
+        answer.contains("connection: close\r\n") && answer.ends_with("early"),
+        "{answer}"
+    );
+}
+
+/// A connection within a head is not idle.
+#[tokio::test]
+async fn a_head_that_is_split_over_the_grace_is_served() {
+    let edge = Edge::start(plain());
+    let mut stream = edge.connect().await;
+    stream.write_all(b"GET /early HTTP/1.1\r\n").await.unwrap();
+    let address = edge.address();
+    let rest_of_head = async {
+        refused(address).await;
+        tokio::time::sleep(GRACE + SOON).await;
+        exchange(&mut stream, b"Host: a\r\n\r\n").await
+    };
+    let (cut, answer) = tokio::join!(edge.workers.drain(LONG), rest_of_head);
     assert_eq!(cut, 0);
     assert!(
         answer.contains("connection: close\r\n") && answer.ends_with("early"),
