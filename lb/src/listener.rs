@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use hyper::server::conn::{http1, http2};
-use hyper_util::rt::{TokioExecutor, TokioTimer};
+use hyper_util::rt::TokioTimer;
 use ipnet::IpNet;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
@@ -32,7 +32,6 @@ pub struct ListenerSettings {
     /// How TLS is ended; none on a plain listener.
     pub tls: Option<Arc<ServerTls>>,
     pub(crate) http1: http1::Builder,
-    pub(crate) http2: http2::Builder<TokioExecutor>,
     pub(crate) head_limits: HeadLimits,
     pub(crate) timeouts: Timeouts,
 }
@@ -47,7 +46,6 @@ impl ListenerSettings {
         let limits = &listener.limits;
         Self {
             http1: http1_builder(limits),
-            http2: http2_builder(limits),
             head_limits: HeadLimits {
                 bytes: limits.max_header_bytes,
                 fields: limits.max_headers,
@@ -78,8 +76,12 @@ fn http1_builder(limits: &config::ListenerLimits) -> http1::Builder {
     builder
 }
 
-fn http2_builder(limits: &config::ListenerLimits) -> http2::Builder<TokioExecutor> {
-    let mut builder = http2::Builder::new(TokioExecutor::new());
+/// How HTTP/2 is spoken on a connection whose streams `executor` runs.
+pub(crate) fn http2_builder<E: Clone>(
+    limits: &config::ListenerLimits,
+    executor: E,
+) -> http2::Builder<E> {
+    let mut builder = http2::Builder::new(executor);
     builder
         .timer(TokioTimer::new())
         .max_concurrent_streams(limits.max_streams)

@@ -7,4 +7,5 @@ mod reply;
 pub(crate) mod serve;
 mod stall;
 pub(crate) mod stream;
+mod streams;
 pub(crate) mod transport;

@@ -4,14 +4,14 @@
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderValue, Response, StatusCode, header};
 use http_body::{Body, Frame, SizeHint};
 use parking_lot::Mutex;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
 use super::framing::Refusal;
 
@@ -29,10 +29,8 @@ pub(super) struct Exchange {
     ended_at: Mutex<Instant>,
     /// HTTP/1.1: whether a response is not wholly on its way yet, though hyper may be done with it.
     unflushed: AtomicBool,
-    /// HTTP/2: responses of which the client has not taken the last piece.
-    untaken: AtomicU64,
-    /// HTTP/2: pieces that were there for the client to take.
-    moved: AtomicU64,
+    /// HTTP/2: whose turn it is in the stream that has just begun, until its task knows it.
+    beginning: Mutex<Option<Arc<Turn>>>,
     /// Whether the last answer opens a tunnel.
     tunnel: AtomicBool,
     /// Who waits for the answer.
@@ -51,8 +49,7 @@ impl Exchange {
             ended: AtomicU64::new(0),
             ended_at: Mutex::new(Instant::now()),
             unflushed: AtomicBool::new(false),
-            untaken: AtomicU64::new(0),
-            moved: AtomicU64::new(0),
+            beginning: Mutex::default(),
             tunnel: AtomicBool::new(false),
             waiting: Mutex::default(),
             refusal: OnceLock::new(),
@@ -86,22 +83,6 @@ impl Exchange {
         }
     }
 
-    /// Resolves when every response waits for the client to take what there is of it, and none has moved
-    /// for `limit`. A client could hold streams for ever by never opening its windows, while it answers
-    /// pings.
-    pub(super) async fn stalled(&self, limit: Duration) {
-        let moved = || self.moved.load(Ordering::Relaxed);
-        loop {
-            let before = (moved(), self.begun.load(Ordering::Relaxed));
-            sleep(limit).await;
-            let same = before == (moved(), self.begun.load(Ordering::Relaxed));
-            let in_flight = before.1 - self.ended.load(Ordering::Relaxed);
-            if same && in_flight > 0 && in_flight == self.untaken.load(Ordering::Relaxed) {
-                return;
-            }
-        }
-    }
-
     /// No request is wanted after `at`, and every response from now on says so.
     pub(super) fn close_at(&self, at: Instant) {
         // A second drain changes nothing: what is sooner than the first one is the deadline's affair.
@@ -132,7 +113,7 @@ impl Exchange {
     /// Begins an HTTP/1.1 request, or says that it is the refused one.
     pub(super) fn begin(self: &Arc<Self>) -> Result<InFlight, Refusal> {
         let number = self.begun.fetch_add(1, Ordering::Relaxed) + 1;
-        let in_flight = InFlight::new(self, false);
+        let in_flight = InFlight::new(self, None);
         match self.refusal.get() {
             Some((head, refusal)) if *head == number => Err(*refusal),
             _ => Ok(in_flight),
@@ -142,7 +123,14 @@ impl Exchange {
     /// Begins an HTTP/2 request.
     pub(super) fn begin_http2(self: &Arc<Self>) -> InFlight {
         self.begun.fetch_add(1, Ordering::Relaxed);
-        InFlight::new(self, true)
+        let turn = Arc::new(Turn::default());
+        *self.beginning.lock() = Some(Arc::clone(&turn));
+        InFlight::new(self, Some(turn))
+    }
+
+    /// Whose turn it is in the HTTP/2 stream that has just begun.
+    pub(super) fn take_turn(&self) -> Option<Arc<Turn>> {
+        self.beginning.lock().take()
     }
 
     fn answered(&self, tunnel: bool) {
@@ -154,21 +142,42 @@ impl Exchange {
     }
 }
 
+/// Whose turn it is in a stream of HTTP/2: the service's, or the client's, who must take a piece of the
+/// response before the next one is asked for.
+#[derive(Debug, Default)]
+pub(super) struct Turn(AtomicU64);
+
+impl Turn {
+    /// How often it has changed. Even: it is the service's.
+    pub(super) fn number(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Whether `number` is one of the client's.
+    pub(super) fn is_of_client(number: u64) -> bool {
+        number % 2 == 1
+    }
+
+    fn pass(&self, to_client: bool) {
+        if Self::is_of_client(self.number()) != to_client {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
 /// A request in flight, until this is dropped.
 #[derive(Debug)]
 pub(super) struct InFlight {
     exchange: Arc<Exchange>,
-    /// HTTP/1.1 is watched where it writes: a stream of HTTP/2 writes nothing when it stalls.
-    watched: bool,
-    untaken: bool,
+    /// HTTP/1.1 has none and is watched where it writes: a stream of HTTP/2 writes nothing when it stalls.
+    turn: Option<Arc<Turn>>,
 }
 
 impl InFlight {
-    fn new(exchange: &Arc<Exchange>, watched: bool) -> Self {
+    fn new(exchange: &Arc<Exchange>, turn: Option<Arc<Turn>>) -> Self {
         Self {
             exchange: Arc::clone(exchange),
-            watched,
-            untaken: false,
+            turn,
         }
     }
 
@@ -188,8 +197,9 @@ impl InFlight {
         self.follow(response)
     }
 
-    /// The response as it is.
+    /// The response as it is, which the client is to take.
     pub(super) fn answer_http2<B>(self, response: Response<B>) -> Response<Reply<B>> {
+        self.pass_turn(true);
         self.follow(response)
     }
 
@@ -197,30 +207,24 @@ impl InFlight {
         response.map(|body| Reply::Service {
             body,
             in_flight: self,
+            rest: Bytes::new(),
         })
     }
 
-    /// hyper asks for a piece of the response: the client has taken the one before.
-    fn asked(&mut self) {
-        if self.untaken {
-            self.untaken = false;
-            self.exchange.untaken.fetch_sub(1, Ordering::Relaxed);
+    fn pass_turn(&self, to_client: bool) {
+        if let Some(turn) = &self.turn {
+            turn.pass(to_client);
         }
     }
 
-    /// hyper gets a piece.
-    fn given(&mut self) {
-        if self.watched {
-            self.untaken = true;
-            self.exchange.untaken.fetch_add(1, Ordering::Relaxed);
-            self.exchange.moved.fetch_add(1, Ordering::Relaxed);
-        }
+    /// How much of a response the client gets at once.
+    fn piece(&self) -> usize {
+        self.turn.as_ref().map_or(usize::MAX, |_| PIECE)
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.asked();
         *self.exchange.ended_at.lock() = Instant::now();
         self.exchange.ended.fetch_add(1, Ordering::Relaxed);
     }
@@ -235,6 +239,8 @@ pub(super) enum Reply<B> {
         body: B,
         /// Until it is sent.
         in_flight: InFlight,
+        /// What is left of the piece that came last.
+        rest: Bytes,
     },
     /// One line to a client whose request was refused.
     Line(Option<Bytes>),
@@ -261,13 +267,26 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Reply<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
         match self.get_mut() {
-            Self::Service { body, in_flight } => {
-                in_flight.asked();
-                let frame = Pin::new(body).poll_frame(cx);
-                if let Poll::Ready(Some(Ok(_))) = frame {
-                    in_flight.given();
+            Self::Service {
+                body,
+                in_flight,
+                rest,
+            } => {
+                // hyper asks: the client has taken what there was.
+                in_flight.pass_turn(false);
+                if rest.is_empty() {
+                    let frame = match ready!(Pin::new(body).poll_frame(cx)) {
+                        Some(Ok(frame)) => frame,
+                        end => return Poll::Ready(end),
+                    };
+                    match frame.into_data() {
+                        Ok(data) => *rest = data,
+                        Err(trailers) => return Poll::Ready(Some(Ok(trailers))),
+                    }
                 }
-                frame
+                in_flight.pass_turn(true);
+                let piece = rest.split_to(rest.len().min(in_flight.piece()));
+                Poll::Ready(Some(Ok(Frame::data(piece))))
             }
             Self::Line(line) => Poll::Ready(line.take().map(|line| Ok(Frame::data(line)))),
         }
@@ -275,17 +294,29 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Reply<B> {
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Self::Service { body, .. } => body.is_end_stream(),
+            Self::Service { body, rest, .. } => rest.is_empty() && body.is_end_stream(),
             Self::Line(line) => line.is_none(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Service { body, .. } => body.size_hint(),
+            Self::Service { body, rest, .. } => with_rest(body.size_hint(), rest.len() as u64),
             Self::Line(line) => {
                 SizeHint::with_exact(line.as_ref().map_or(0, |line| line.len() as u64))
             }
         }
     }
 }
+
+fn with_rest(mut hint: SizeHint, rest: u64) -> SizeHint {
+    if let Some(upper) = hint.upper() {
+        hint.set_upper(upper + rest);
+    }
+    hint.set_lower(hint.lower() + rest);
+    hint
+}
+
+/// How much of a response a client of HTTP/2 gets at once, and must take within `body_idle_timeout`: a
+/// frame. A slow client takes that much in time where it would not take all that a target sends at once.
+const PIECE: usize = 16 << 10;

@@ -15,11 +15,12 @@ use tokio::io::AsyncWriteExt;
 use super::framing::Refusal;
 use super::reply::{self, Exchange, Reply};
 use super::stream::HttpStream;
+use super::streams::Streams;
 use super::transport::Transport;
 use crate::connection::Service;
 use crate::downstream::Downstream;
 use crate::drain::{GRACE, Leaving};
-use crate::listener::ListenerSettings;
+use crate::listener::{ListenerSettings, http2_builder};
 use crate::worker::Admission;
 
 /// A connection that requests come on.
@@ -76,7 +77,8 @@ impl<S: Service> Session<S> {
         let mut leaving = self.leaving;
         let timeouts = self.settings.timeouts;
         let service = service_fn(|request| requests.answer_http2(request));
-        let http2 = &self.settings.http2;
+        let streams = Streams::new(Arc::clone(exchange), timeouts.body);
+        let http2 = http2_builder(&self.settings.listener.limits, streams);
         let connection = http2.serve_connection(TokioIo::new(self.transport), service);
         let mut connection = pin!(connection);
         tokio::select! {
@@ -85,7 +87,6 @@ impl<S: Service> Session<S> {
             _ = connection.as_mut() => return,
             () = leaving.begun() => {}
             () = exchange.idle(timeouts.idle) => {}
-            () = exchange.stalled(timeouts.body) => return,
         }
         connection.as_mut().graceful_shutdown();
         tokio::select! {
@@ -93,7 +94,6 @@ impl<S: Service> Session<S> {
             _ = connection => {}
             () = leaving.cut() => {}
             () = exchange.idle(GRACE) => {}
-            () = exchange.stalled(timeouts.body) => {}
         }
     }
 }

@@ -110,20 +110,43 @@ async fn large_heads_are_refused() {
     assert_eq!(body(response).await, "abc");
 }
 
+/// Whatever else happens on its connection, which goes on.
 #[tokio::test]
-async fn a_client_that_never_opens_its_window_is_given_up() {
-    let edge = Edge::start(limited(plain(), |limits| limits.body_idle_timeout = SOON));
-    let io = TokioIo::new(edge.connect().await);
-    let mut builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
-    builder.initial_stream_window_size(1 << 16);
-    let (mut sender, connection) = builder.handshake::<_, Full<Bytes>>(io).await.unwrap();
-    let ended = tokio::spawn(connection);
-    let mut large = request("/stream");
-    *large.body_mut() = Full::new(Bytes::from(vec![0; 1 << 20]));
-    let response = soon(sender.send_request(large)).await.unwrap();
-    // It is given up, and what was sent until then is all that there will be.
-    let _ = soon(ended).await.unwrap();
-    assert!(response.into_body().collect().await.is_err());
+async fn a_stream_whose_window_never_opens_is_reset() {
+    for window in [0, 1 << 16] {
+        let edge = Edge::start(limited(plain(), |limits| limits.body_idle_timeout = SOON));
+        let io = TokioIo::new(edge.connect().await);
+        let mut builder = hyper::client::conn::http2::Builder::new(TokioExecutor::new());
+        builder.initial_stream_window_size(window);
+        let (mut sender, connection) = builder.handshake::<_, Full<Bytes>>(io).await.unwrap();
+        tokio::spawn(connection);
+        let mut large = request("/stream");
+        *large.body_mut() = Full::new(Bytes::from(vec![0; 1 << 20]));
+        let response = soon(sender.send_request(large)).await.unwrap();
+        for _ in 0..8 {
+            soon(sender.send_request(request("/"))).await.unwrap();
+            tokio::time::sleep(SOON / 4).await;
+        }
+        // What was sent until then is all that there will be.
+        let body = soon(response.into_body().collect()).await;
+        assert!(body.is_err(), "window {window}");
+        soon(sender.send_request(request("/"))).await.unwrap();
+    }
+}
+
+/// Pieces that are larger than what is sent at once come whole.
+#[tokio::test]
+async fn large_bodies_come_whole() {
+    let edge = Edge::start(plain());
+    let (mut sender, _) = client(edge.connect().await).await;
+    for path in ["/echo", "/stream"] {
+        let mut large = request(path);
+        let sent: Vec<u8> = (0..200_003_u32).map(|at| at as u8).collect();
+        *large.body_mut() = Full::new(Bytes::from(sent.clone()));
+        let response = soon(sender.send_request(large)).await.unwrap();
+        let got = soon(response.into_body().collect()).await.unwrap();
+        assert_eq!(got.to_bytes(), sent, "{path}");
+    }
 }
 
 /// CVE-2023-44487: requests that are taken back as soon as they are made.
