@@ -45,7 +45,7 @@ pub(crate) struct HeadLimits {
     pub(crate) fields: usize,
 }
 
-/// Follows the requests of one HTTP/1.x connection: head, body, next head, or a tunnel.
+/// Follows the requests of one HTTP/1.x connection: head, body, answer, next head, or a tunnel.
 #[derive(Debug)]
 pub(crate) struct Framing {
     limits: HeadLimits,
@@ -60,8 +60,10 @@ enum State {
         body: BodyScanner,
         tunnel: bool,
     },
-    /// Whether a tunnel follows is up to the response.
-    Undecided,
+    /// What follows waits for the response, which may open a tunnel if one was asked for.
+    Answering {
+        tunnel: bool,
+    },
     Tunnel,
     Refused,
 }
@@ -92,8 +94,8 @@ pub(crate) enum Position {
     Head,
     /// In a body.
     Body,
-    /// After a request that asks for a tunnel.
-    Undecided,
+    /// After a request.
+    Answering,
     /// In a tunnel.
     Tunnel,
     /// After a refusal.
@@ -118,16 +120,19 @@ impl Framing {
         match self.state {
             State::Head(_) => Position::Head,
             State::Body { .. } => Position::Body,
-            State::Undecided => Position::Undecided,
+            State::Answering { .. } => Position::Answering,
             State::Tunnel => Position::Tunnel,
             State::Refused => Position::Refused,
         }
     }
 
-    /// Says whether a tunnel follows the request that asked for one.
-    pub(crate) fn decide(&mut self, tunnel: bool) {
-        if matches!(self.state, State::Undecided) {
-            self.state = if tunnel { State::Tunnel } else { next_head() };
+    /// The request is answered, and by that the connection has become a `tunnel` or not.
+    pub(crate) fn answered(&mut self, tunnel: bool) {
+        if let State::Answering { tunnel: asked } = self.state {
+            self.state = match asked && tunnel {
+                true => State::Tunnel,
+                false => State::Head(HeadScanner::default()),
+            };
         }
     }
 
@@ -175,32 +180,20 @@ impl Framing {
                 let Some(end) = end else {
                     return Ok(bytes.len());
                 };
-                self.state = after_body(*tunnel);
+                self.state = State::Answering { tunnel: *tunnel };
                 Ok(end)
             }
             State::Tunnel => Ok(bytes.len()),
-            State::Undecided | State::Refused => Ok(0),
+            State::Answering { .. } | State::Refused => Ok(0),
         }
     }
 
     fn begin_body(&mut self, body: BodyScanner, tunnel: bool) {
         self.state = match body {
-            BodyScanner::Length(0) => after_body(tunnel),
+            BodyScanner::Length(0) => State::Answering { tunnel },
             body => State::Body { body, tunnel },
         };
     }
-}
-
-fn after_body(tunnel: bool) -> State {
-    if tunnel {
-        State::Undecided
-    } else {
-        next_head()
-    }
-}
-
-fn next_head() -> State {
-    State::Head(HeadScanner::default())
 }
 
 #[cfg(test)]
@@ -223,16 +216,22 @@ mod tests {
         refusal: Option<Refused>,
     }
 
-    /// Shows `bytes` in pieces of the given sizes, and then the rest at once.
+    /// Shows `bytes` in pieces of the given sizes, and then the rest at once; every request is answered.
     fn run(bytes: &[u8], pieces: &[usize]) -> Verdict {
         let mut framing = Framing::new(LIMITS);
         let (mut passed, mut refusal) = (0, None);
         let mut seen = 0;
         for piece in pieces.iter().copied().chain([bytes.len()]) {
             seen = bytes.len().min(seen + piece);
-            let cleared = framing.clear(&bytes[passed..seen]);
-            passed += cleared.bytes;
-            refusal = refusal.or(cleared.refusal);
+            loop {
+                let cleared = framing.clear(&bytes[passed..seen]);
+                passed += cleared.bytes;
+                refusal = refusal.or(cleared.refusal);
+                if framing.position() != Position::Answering {
+                    break;
+                }
+                framing.answered(false);
+            }
         }
         Verdict {
             passed: bytes[..passed].to_vec(),
@@ -275,19 +274,25 @@ mod tests {
     }
 
     #[test]
-    fn nothing_passes_until_a_tunnel_is_decided() {
+    fn nothing_passes_until_the_answer() {
         let ask = b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\r\n";
         let bytes = [ask.as_slice(), b"\0binary"].concat();
         let mut framing = Framing::new(LIMITS);
         assert_eq!(framing.clear(&bytes).bytes, ask.len());
-        assert_eq!(framing.position(), Position::Undecided);
-        framing.decide(true);
+        assert_eq!(framing.position(), Position::Answering);
+        framing.answered(true);
         assert_eq!(framing.clear(&bytes[ask.len()..]).bytes, 7);
 
         let mut framing = Framing::new(LIMITS);
         framing.clear(ask);
-        framing.decide(false);
+        framing.answered(false);
         assert!(framing.clear(b"\0\r\n").refusal.is_some());
+
+        let plain = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+        let mut framing = Framing::new(LIMITS);
+        assert_eq!(framing.clear(&plain.repeat(2)).bytes, plain.len());
+        framing.answered(true);
+        assert!(framing.clear(b"\0\r\n").refusal.is_some(), "nobody asked");
     }
 
     /// How much of a body passes before it is refused is of no importance.
@@ -316,7 +321,7 @@ mod tests {
             "X : y\r\n",
             "\0",
             "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
-            "Upgrade: w\r\n",
+            "Upgrade: websocket\r\n",
             "X: yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy\r\n",
         ]);
         let fragments = prop::collection::vec(fragment, 0..14);

@@ -14,7 +14,8 @@ pub(super) struct Head {
     pub(super) length: usize,
     /// What follows.
     pub(super) body: BodyLength,
-    /// Whether the connection may become a tunnel after the response: CONNECT, or an `Upgrade`.
+    /// Whether the connection may become a tunnel after the response: CONNECT, or an `Upgrade` to
+    /// WebSocket.
     pub(super) tunnel: bool,
 }
 
@@ -137,7 +138,9 @@ impl Facts {
         }
         match name.len() {
             4 if name.eq_ignore_ascii_case(b"host") => self.hosts += 1,
-            7 if name.eq_ignore_ascii_case(b"upgrade") => self.upgrade = !self.http_10,
+            7 if name.eq_ignore_ascii_case(b"upgrade") => {
+                self.upgrade |= !self.http_10 && names_websocket(value);
+            }
             14 if name.eq_ignore_ascii_case(b"content-length") => self.take_length(value)?,
             17 if name.eq_ignore_ascii_case(b"transfer-encoding") => self.take_coding(value)?,
             _ => {}
@@ -217,6 +220,14 @@ fn trim_spaces(mut value: &[u8]) -> &[u8] {
         value = rest;
     }
     value
+}
+
+/// Whether `websocket` is among the protocols (RFC 9110, section 7.8; RFC 6455, section 4.1). No other one
+/// makes a tunnel.
+fn names_websocket(value: &[u8]) -> bool {
+    value
+        .split(|byte| *byte == b',')
+        .any(|name| name.trim_ascii().eq_ignore_ascii_case(b"websocket"))
 }
 
 /// Decimal digits only: no sign, no list, no overflow.
@@ -464,6 +475,10 @@ mod tests {
         assert!(tunnel(
             "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\n\r\n"
         ));
+        assert!(tunnel(
+            "GET / HTTP/1.1\r\nHost: a\r\nUpgrade: h2c ,WebSocket\r\nUpgrade: x\r\n\r\n"
+        ));
+        assert!(!tunnel("GET / HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\n\r\n"));
         assert!(!tunnel("GET / HTTP/1.0\r\nUpgrade: websocket\r\n\r\n"));
         assert!(!tunnel("GET / HTTP/1.1\r\nHost: a\r\n\r\n"));
     }

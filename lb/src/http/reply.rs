@@ -33,7 +33,7 @@ pub(super) struct Exchange {
     beginning: Mutex<Option<Arc<Turn>>>,
     /// Whether the last answer opens a tunnel.
     tunnel: AtomicBool,
-    /// Who waits for the answer.
+    /// Who waits for the answer, or for its end.
     waiting: Mutex<Option<Waker>>,
     /// The head that was refused, counted from 1, and why.
     refusal: OnceLock<(u64, Refusal)>,
@@ -100,14 +100,20 @@ impl Exchange {
         let _ = self.refusal.set((head, refusal));
     }
 
-    /// Whether the answer to request number `head` opens a tunnel; none: there is no answer yet, and
-    /// `waker` will be woken.
-    pub(super) fn tunnel(&self, head: u64, waker: &Waker) -> Option<bool> {
-        if self.answered.load(Ordering::Relaxed) >= head {
-            return Some(self.tunnel.load(Ordering::Relaxed));
+    /// Ready when what follows request number `head` may be read: whether it is a tunnel. Until then
+    /// `waker` waits, if there is one.
+    pub(super) fn poll_answered(&self, head: u64, waker: Option<&Waker>) -> Poll<bool> {
+        let answered = self.answered.load(Ordering::Relaxed) >= head;
+        if answered && self.tunnel.load(Ordering::Relaxed) {
+            return Poll::Ready(true);
         }
-        *self.waiting.lock() = Some(waker.clone());
-        None
+        if self.ended.load(Ordering::Relaxed) >= head {
+            return Poll::Ready(false);
+        }
+        if let Some(waker) = waker {
+            *self.waiting.lock() = Some(waker.clone());
+        }
+        Poll::Pending
     }
 
     /// Begins an HTTP/1.1 request, or says that it is the refused one.
@@ -136,6 +142,12 @@ impl Exchange {
     fn answered(&self, tunnel: bool) {
         self.tunnel.store(tunnel, Ordering::Relaxed);
         self.answered.fetch_add(1, Ordering::Relaxed);
+        if tunnel {
+            self.wake();
+        }
+    }
+
+    fn wake(&self) {
         if let Some(waker) = self.waiting.lock().take() {
             waker.wake();
         }
@@ -227,6 +239,7 @@ impl Drop for InFlight {
     fn drop(&mut self) {
         *self.exchange.ended_at.lock() = Instant::now();
         self.exchange.ended.fetch_add(1, Ordering::Relaxed);
+        self.exchange.wake();
     }
 }
 

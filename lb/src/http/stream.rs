@@ -2,7 +2,8 @@
 //!
 //! Bytes go from the connection into hyper's own buffer and are looked at there. Only what is not
 //! known to be good yet, the beginning of a head whose end has not come, is held back in a buffer
-//! here. A refused head never reaches hyper: in its place hyper is given a small request of our own,
+//! here, as is what follows a request that is not answered: hyper would not read on behind it, and not
+//! notice that the client leaves. A refused head never reaches hyper: in its place hyper is given a small request of our own,
 //! which the service answers with the refusal, so that it comes after the responses that are due
 //! before it.
 
@@ -87,8 +88,13 @@ impl<T: AsyncRead + AsyncWrite + Unpin> HttpStream<T> {
 
     /// Whether the client has said nothing of the next request yet.
     pub(super) fn is_between_requests(&self) -> bool {
-        let in_head = self.framing.position() == Position::Head;
-        in_head && self.held.is_empty() && self.end.is_none()
+        let heads = self.framing.heads();
+        let between = match self.framing.position() {
+            Position::Head => true,
+            Position::Answering => self.exchange.poll_answered(heads, None) == Poll::Ready(false),
+            _ => false,
+        };
+        between && self.held.is_empty() && self.end.is_none()
     }
 
     /// Takes back what hyper has read but not looked at.
@@ -117,8 +123,17 @@ impl<T: AsyncRead + AsyncWrite + Unpin> HttpStream<T> {
         true
     }
 
+    /// Whether no more is read of what waits for the response before it: a client that leaves is noticed
+    /// only by reading.
+    fn is_full(&self) -> bool {
+        self.framing.position() == Position::Answering && self.held.len() >= AHEAD
+    }
+
     /// Reads, and passes on what is good. Whether hyper has anything to look at.
     fn poll_more(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<bool>> {
+        if self.is_full() {
+            return Poll::Pending;
+        }
         let before = buf.filled().len();
         ready!(Pin::new(&mut self.io).poll_read(cx, buf))?;
         let arrived = &buf.filled()[before..];
@@ -144,13 +159,14 @@ impl<T: AsyncRead + AsyncWrite + Unpin> HttpStream<T> {
         Poll::Ready(Ok(false))
     }
 
-    /// Waits for the response that makes a tunnel of the connection, or does not.
-    fn poll_decision(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let decision = self.exchange.tunnel(self.framing.heads(), cx.waker());
-        let Some(tunnel) = decision else {
-            return Poll::Pending;
-        };
-        self.framing.decide(tunnel);
+    /// Waits for the response, which makes a tunnel of the connection or not, and goes on to what follows
+    /// the request.
+    fn poll_answered(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // Where nothing is held, the client wakes whoever reads.
+        let waker = (!self.held.is_empty()).then(|| cx.waker());
+        let tunnel = ready!(self.exchange.poll_answered(self.framing.heads(), waker));
+        self.framing.answered(tunnel);
+        self.reading.progress();
         self.clear_held();
         Poll::Ready(())
     }
@@ -190,7 +206,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> HttpStream<T> {
     /// Nothing has arrived. Until when may that go on?
     fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         match self.framing.position() {
-            Position::Head if self.held.is_empty() => {
+            Position::Head | Position::Answering if self.held.is_empty() => {
                 ready!(self.poll_idle(cx));
                 self.end = Some(End::Closed);
             }
@@ -206,7 +222,7 @@ impl<T: AsyncRead + AsyncWrite + Unpin> HttpStream<T> {
                 ready!(self.poll_cut(cx));
                 self.break_off(io::ErrorKind::ConnectionAborted.into());
             }
-            Position::Undecided | Position::Refused => return Poll::Pending,
+            Position::Answering | Position::Refused => return Poll::Pending,
         }
         Poll::Ready(())
     }
@@ -264,8 +280,8 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncRead for HttpStream<T> {
                     return Poll::Ready(Err(error));
                 }
             }
-            if this.framing.position() == Position::Undecided {
-                ready!(this.poll_decision(cx));
+            let answering = this.framing.position() == Position::Answering;
+            if answering && this.poll_answered(cx).is_ready() {
                 continue;
             }
             match this.poll_more(cx, buf)? {
@@ -316,9 +332,9 @@ impl<T: AsyncRead + AsyncWrite + Unpin> AsyncWrite for HttpStream<T> {
         let this = self.get_mut();
         if this.lingering.is_none() {
             ready!(Pin::new(&mut this.io).poll_shutdown(cx))?;
-            if this.framing.position() == Position::Undecided {
+            if this.framing.position() == Position::Answering {
                 // Without an answer there is no tunnel, and nothing to wait for.
-                let _ = this.poll_decision(cx);
+                let _ = this.poll_answered(cx);
             }
             // The other half of a tunnel is not ours to throw away.
             let tunnel = this.framing.position() == Position::Tunnel;
@@ -369,6 +385,9 @@ impl Lingering {
 
 /// What hyper reads in the place of a refused head.
 const STAND_IN: &[u8] = b"GET / HTTP/1.1\r\nhost: refused\r\nconnection: close\r\n\r\n";
+
+/// How much is read of what follows a request before it is answered.
+const AHEAD: usize = 16 << 10;
 
 /// How long, and how much, is read from a client that was answered before it had sent everything.
 const LINGER: Duration = Duration::from_secs(1);

@@ -291,3 +291,35 @@ async fn http_10_is_served() {
     let answer = exchange(&mut stream, b"GET / HTTP/1.0\r\n\r\n").await;
     assert!(answer.ends_with("hello"), "{answer}");
 }
+
+/// Whatever the client has sent after the request.
+#[tokio::test]
+async fn a_client_that_leaves_is_noticed() {
+    for after in ["", "GET /never HTTP/1.1\r\nHost: a\r\n\r\n", "GET /part"] {
+        for upgrade in ["", "Upgrade: websocket\r\n", "Upgrade: x\r\n"] {
+            let edge = Edge::start(plain());
+            let mut stream = edge.connect().await;
+            let ask = format!("GET /wait HTTP/1.1\r\nHost: a\r\n{upgrade}\r\n{after}");
+            stream.write_all(ask.as_bytes()).await.unwrap();
+            soon(edge.probe.waits.notified()).await;
+            drop(stream);
+            let closed = |told: &Told| (told.closed == 1).then_some(());
+            edge.probe.until(closed).await;
+            assert_eq!(edge.probe.paths(), ["/wait"]);
+        }
+    }
+}
+
+/// More than is read ahead of answers.
+#[tokio::test]
+async fn many_requests_may_be_sent_at_once() {
+    let edge = Edge::start(plain());
+    let stream = edge.connect().await;
+    let (mut from, mut to) = stream.into_split();
+    let all = [get("/early").repeat(3000), get_and_close("/")].concat();
+    let sent = tokio::spawn(async move { to.write_all(&all).await.map(|()| to) });
+    let answers = rest(&mut from).await;
+    assert_eq!(answers.matches("\r\n\r\nearly").count(), 3000);
+    assert!(answers.ends_with("hello"));
+    sent.await.unwrap().unwrap();
+}
