@@ -225,7 +225,7 @@ impl<S: Service> Accepting<S> {
             self.place.limit().wait_for_room().await;
             match self.socket.accept().await {
                 Ok((stream, peer)) => {
-                    backoff = Backoff::default();
+                    backoff.works_again();
                     self.welcome(stream, peer);
                 }
                 Err(error) => {
@@ -284,22 +284,40 @@ fn canonical(address: SocketAddr) -> SocketAddr {
 /// What to do when accepting fails. Some failures are the client's, who went away before it was
 /// accepted; the others (no descriptors, no memory) last, and trying again at once would burn a core.
 #[derive(Default)]
-struct Backoff(Duration);
+pub(crate) struct Backoff {
+    pause: Duration,
+    /// When it was last said.
+    said: Option<Instant>,
+}
 
 impl Backoff {
-    async fn after(&mut self, error: &io::Error, listener: &str) {
+    /// Accepting works again.
+    pub(crate) fn works_again(&mut self) {
+        self.pause = Duration::ZERO;
+    }
+
+    /// Pauses after `error`. It may come and go with every connection that ends: it is said now and then.
+    pub(crate) async fn after(&mut self, error: &io::Error, listener: &str) {
         if is_of_client(error) {
             return;
         }
-        if self.0.is_zero() {
+        if self.is_news() {
             tracing::warn!(
                 listener,
                 %error,
                 "cannot accept connections; they wait until it works again (raise LimitNOFILE, or lower max_connections)"
             );
         }
-        self.0 = (self.0 * 2).clamp(BACKOFF_MIN, BACKOFF_MAX);
-        sleep(self.0).await;
+        self.pause = (self.pause * 2).clamp(BACKOFF_MIN, BACKOFF_MAX);
+        sleep(self.pause).await;
+    }
+
+    fn is_news(&mut self) -> bool {
+        let known = self.said.is_some_and(|said| said.elapsed() < SAY_AGAIN);
+        if !known {
+            self.said = Some(Instant::now());
+        }
+        !known
     }
 }
 
@@ -323,6 +341,9 @@ const BACKLOG: i32 = 4096;
 
 const BACKOFF_MIN: Duration = Duration::from_millis(5);
 const BACKOFF_MAX: Duration = Duration::from_secs(1);
+
+/// How long it goes unsaid that accepting still fails.
+const SAY_AGAIN: Duration = Duration::from_secs(10);
 
 /// Bytes that hyper holds of a response that the client does not take, and of a body that no target
 /// takes.
@@ -362,6 +383,15 @@ mod tests {
         let before = Instant::now();
         backoff.after(&full, "test").await;
         assert_eq!(before.elapsed(), BACKOFF_MAX);
+    }
+
+    /// Descriptors may come free one by one.
+    #[tokio::test(start_paused = true)]
+    async fn it_is_not_said_at_every_failure() {
+        let mut backoff = Backoff::default();
+        assert!(backoff.is_news());
+        backoff.works_again();
+        assert!(!backoff.is_news());
     }
 
     #[tokio::test(start_paused = true)]

@@ -15,11 +15,12 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tokio::time::{sleep, timeout};
-use tracing::{debug, warn};
+use tokio::time::timeout;
+use tracing::debug;
 
 use super::control::Control;
 use crate::metrics::in_plain_text;
+use crate::listener::Backoff;
 
 /// Answers on `listener` (non-blocking) for as long as the future lives.
 ///
@@ -28,20 +29,19 @@ use crate::metrics::in_plain_text;
 pub async fn serve(listener: StdListener, control: Arc<dyn Control>) -> io::Result<()> {
     let listener = TcpListener::from_std(listener)?;
     let permits = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut backoff = Backoff::default();
     loop {
         let permit = permits.clone().acquire_owned().await;
         match listener.accept().await {
             Ok((stream, _)) => {
+                backoff.works_again();
                 let connection = connection(stream, control.clone());
                 tokio::spawn(async move {
                     connection.await;
                     drop(permit);
                 });
             }
-            Err(error) => {
-                warn!(%error, "cannot accept a connection on admin.http");
-                sleep(PAUSE).await;
-            }
+            Err(error) => backoff.after(&error, "admin.http").await,
         }
     }
 }
@@ -121,7 +121,6 @@ fn text(status: StatusCode, body: String) -> Response<Full<Bytes>> {
 const OPENMETRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 const PLAIN_METRICS: &str = "text/plain; version=0.0.4; charset=utf-8";
 const CONNECTIONS: usize = 64;
-const PAUSE: Duration = Duration::from_millis(100);
 const HEADER_TIME: Duration = Duration::from_secs(10);
 const CONNECTION_TIME: Duration = Duration::from_secs(300);
 

@@ -277,7 +277,8 @@ fn serve_clients(
         warm_up();
         Balancer::new(published.clone(), metrics.clone(), worker, rand::random())
     };
-    Workers::start(workers, config.max_connections, service).map_err(Refusal::failed)
+    let most = limits::connections(config.max_connections);
+    Workers::start(workers, most, service).map_err(Refusal::failed)
 }
 
 /// Draws a first random number: AWS-LC seeds a generator for each thread, which takes some 50 ms that

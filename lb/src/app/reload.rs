@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use config::{Config, Listener};
 use tracing::warn;
 
-use super::App;
+use super::{App, limits};
 use crate::admin::protocol::{Refusal, Reloaded};
 use crate::listener::{BoundListener, ListenerSettings};
 use crate::published::Published;
@@ -51,7 +51,8 @@ impl App {
         // Nothing fails from here on.
         prepared.published.start_probes(&self.runtime);
         self.published.store(prepared.published);
-        self.workers.set_max_connections(config.max_connections);
+        let most = limits::connections(config.max_connections);
+        self.workers.set_max_connections(most);
         for name in &plan.remove {
             self.workers.remove(name, config.drain);
         }
