@@ -1,17 +1,15 @@
 //! Bound sockets and the accept loop.
 
-use std::future::poll_fn;
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener as StdTcpListener};
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::TokioTimer;
 use ipnet::IpNet;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 
@@ -214,8 +212,12 @@ impl<S: Service> Accepting<S> {
             () = leaving.begun() => {}
             () = self.accept_all() => {}
         }
-        while let Some(Ok((stream, peer))) = self.accept_waiting().await {
-            self.welcome(stream, peer);
+        loop {
+            match self.accept_waiting() {
+                Ok((stream, peer)) => self.welcome(stream, peer),
+                Err(error) if is_of_client(&error) => {}
+                Err(_) => return,
+            }
         }
     }
 
@@ -236,13 +238,12 @@ impl<S: Service> Accepting<S> {
         }
     }
 
-    /// A connection that waits already.
-    async fn accept_waiting(&self) -> Option<io::Result<(TcpStream, SocketAddr)>> {
-        poll_fn(|cx| match self.socket.poll_accept(cx) {
-            Poll::Ready(accepted) => Poll::Ready(Some(accepted)),
-            Poll::Pending => Poll::Ready(None),
-        })
-        .await
+    /// A connection that waits already, also where the runtime has not heard of it yet.
+    fn accept_waiting(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        let (stream, peer) = SockRef::from(&self.socket).accept()?;
+        stream.set_nonblocking(true)?;
+        let peer = peer.as_socket().ok_or(io::ErrorKind::AddrNotAvailable)?;
+        Ok((TcpStream::from_std(stream.into())?, peer))
     }
 
     fn welcome(&self, stream: TcpStream, peer: SocketAddr) {
