@@ -12,6 +12,7 @@ use http::header::{CONNECTION, EXPECT, REFERER, USER_AGENT};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body;
 use hyper::body::Incoming;
+use http::{HeaderValue, Method, Request, Response, Version};
 
 use self::answers::{finish, fixed, redirected, refusal};
 use self::asked::Asked;
@@ -25,6 +26,7 @@ use crate::exchange::Exchange;
 use crate::forward::{self, Answer, Forwarding, ResponseBody};
 use crate::headers::{self, X_REQUEST_ID};
 use crate::http::framing::Refusal;
+use crate::http::incoming::Incoming;
 use crate::metrics::Metrics;
 use crate::published::{Published, View};
 use crate::router::{Route, Rule};

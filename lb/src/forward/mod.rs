@@ -12,7 +12,6 @@ use std::time::Instant;
 use config::ListenerLimits;
 use http::header::{CONNECTION, CONTENT_LENGTH, UPGRADE};
 use http::{HeaderValue, Request, Response, StatusCode, Version};
-use hyper::body::Incoming;
 
 pub use relay::{Answer, ResponseBody};
 use relay::{Home, begin};
@@ -22,6 +21,7 @@ use crate::access_log::micros;
 use crate::error::{End, ProxyError};
 use crate::exchange::Exchange;
 use crate::headers;
+use crate::http::incoming::Incoming;
 use crate::target_group::{InFlight, Target, TargetGroup};
 use crate::upstream::pool::Connection;
 use crate::upstream::request_body::{Progress, RequestBody};
@@ -144,7 +144,7 @@ fn pick(
 
 /// The answer in the form that a client gets, and the body that is to follow it.
 fn answer_of(
-    mut response: Response<Incoming>,
+    mut response: Response<hyper::body::Incoming>,
     target: Arc<Target>,
     connection: Connection,
     upgrade: Option<hyper::upgrade::OnUpgrade>,
@@ -185,7 +185,7 @@ fn answer_of(
 
 /// The answer to a WebSocket handshake.
 fn switch(
-    mut response: Response<Incoming>,
+    mut response: Response<hyper::body::Incoming>,
     connection: Connection,
     upgrade: Option<hyper::upgrade::OnUpgrade>,
     forwarding: Forwarding<'_>,

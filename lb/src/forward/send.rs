@@ -8,11 +8,11 @@ use std::time::Duration;
 use config::ListenerLimits;
 use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
 use http_body::Body;
-use hyper::body::Incoming;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::body_of;
 use crate::error::{End, ProxyError};
+use crate::http::incoming::Incoming;
 use crate::upstream::pool::Connection;
 use crate::upstream::request_body::{Progress, RequestBody, Stage};
 
@@ -95,7 +95,7 @@ pub(super) async fn send(
     outbound: Outbound,
     response_timeout: Duration,
     limits: &ListenerLimits,
-) -> Result<Response<Incoming>, SendError> {
+) -> Result<Response<hyper::body::Incoming>, SendError> {
     let Outbound { request, progress } = outbound;
     let spare = connection.reused.then(|| Spare::of(&request)).flatten();
     let before = connection.wire.received();

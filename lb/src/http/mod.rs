@@ -3,6 +3,7 @@
 mod body;
 pub mod framing;
 mod head;
+pub mod incoming;
 mod reply;
 pub(crate) mod serve;
 mod stall;

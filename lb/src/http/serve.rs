@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Method, Request, Response};
-use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::AsyncWriteExt;
 
 use super::framing::Refusal;
+use super::incoming::Incoming;
 use super::reply::{self, Exchange, Reply};
 use super::stream::HttpStream;
 use super::streams::Streams;
@@ -115,9 +115,9 @@ impl<S: Service> Requests<S> {
         })
     }
 
-    async fn serve(&self, request: Request<Incoming>) -> Response<S::Body> {
+    async fn serve(&self, request: Request<hyper::body::Incoming>) -> Response<S::Body> {
         let downstream = Arc::clone(&self.downstream);
-        self.service.serve(downstream, request).await
+        self.service.serve(downstream, Incoming::of(request)).await
     }
 
     /// Serves requests from `stream` until nothing was in flight for [`REST`], and returns it then. None:
@@ -160,7 +160,7 @@ impl<S: Service> Requests<S> {
 
     fn answer_http1(
         self: &Arc<Self>,
-        request: Request<Incoming>,
+        request: Request<hyper::body::Incoming>,
     ) -> impl Future<Output = Result<Response<Reply<S::Body>>, Infallible>> + Send + use<S> {
         let this = Arc::clone(self);
         // Before hyper polls what this returns, it reads: the stream must know by then.
@@ -181,7 +181,7 @@ impl<S: Service> Requests<S> {
 
     fn answer_http2(
         self: &Arc<Self>,
-        request: Request<Incoming>,
+        request: Request<hyper::body::Incoming>,
     ) -> impl Future<Output = Result<Response<Reply<S::Body>>, Infallible>> + Send + use<S> {
         let this = Arc::clone(self);
         let in_flight = self.exchange.begin_http2();

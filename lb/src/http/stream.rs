@@ -19,6 +19,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep};
 
 use super::framing::{Framing, HeadLimits, Position, Refusal, Refused};
+use super::incoming::{LINGER, LINGER_BYTES};
 use super::reply::Exchange;
 use super::stall::Stall;
 use crate::drain::Leaving;
@@ -388,10 +389,6 @@ const STAND_IN: &[u8] = b"GET / HTTP/1.1\r\nhost: refused\r\nconnection: close\r
 
 /// How much is read of what follows a request before it is answered.
 const AHEAD: usize = 16 << 10;
-
-/// How long, and how much, is read from a client that was answered before it had sent everything.
-const LINGER: Duration = Duration::from_secs(1);
-const LINGER_BYTES: usize = 256 << 10;
 
 const HEAD_TIMEOUT: Refusal = Refusal::new(
     StatusCode::REQUEST_TIMEOUT,

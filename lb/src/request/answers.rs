@@ -3,7 +3,6 @@
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_LENGTH, CONTENT_TYPE, LOCATION, RETRY_AFTER};
 use http::{HeaderValue, Request, Response, StatusCode};
-use hyper::body::Incoming;
 
 use super::asked::Asked;
 use crate::action::{FixedResponse, Redirect, Requested};
@@ -11,6 +10,7 @@ use crate::downstream::Downstream;
 use crate::error::End;
 use crate::exchange::Exchange;
 use crate::forward::{Answer, ResponseBody};
+use crate::http::incoming::Incoming;
 
 /// The answer of a redirect.
 pub(super) fn redirected(

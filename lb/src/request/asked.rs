@@ -1,13 +1,14 @@
 //! What a request asks for: one host, one path.
 
 use http::{HeaderValue, Method, Request};
-use hyper::body::Incoming;
 
 use crate::action::default_port;
 use crate::authority::Authority;
 use crate::downstream::{Downstream, TlsInfo};
 use crate::error::{End, ProxyError};
 use crate::path::{self, PathForm};
+use crate::http::incoming::Incoming;
+use crate::path;
 
 /// What a request asks for.
 pub(super) struct Asked {

@@ -3,7 +3,6 @@
 use http::header::{CONNECTION, EXPECT, TE, TRANSFER_ENCODING};
 use http::{HeaderValue, Method, Request, Version};
 use http_body::Body;
-use hyper::body::Incoming;
 
 use super::asked::Asked;
 use crate::action::{Forward, origin_form};
@@ -11,6 +10,7 @@ use crate::downstream::Downstream;
 use crate::error::{End, ProxyError};
 use crate::forward::{self, Prepared};
 use crate::headers::{self, Origin};
+use crate::http::incoming::Incoming;
 
 /// What a target is told that the request does not say itself.
 #[derive(Clone, Copy)]

@@ -110,6 +110,7 @@ async fn connection(stream: TcpStream, downstream: Arc<Downstream>, balancer: Ba
     let h2 = matches!(stream.peek(&mut first).await, Ok(3) if &first == b"PRI");
     let service = service_fn(move |request| {
         let (balancer, downstream) = (balancer.clone(), downstream.clone());
+        let request = Incoming::of(request);
         async move { Ok::<_, std::convert::Infallible>(balancer.serve(downstream, request).await) }
     });
     let io = TokioIo::new(stream);

@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
@@ -20,6 +19,7 @@ use crate::error::End;
 use crate::forward::idle::IdleTimer;
 use crate::headers;
 use crate::http::framing::Refusal;
+use crate::http::incoming::Incoming;
 
 /// The body that a connection to a target sends.
 pub struct RequestBody {

@@ -1,6 +1,7 @@
 use hyper::client::conn::http2::{SendRequest, handshake};
 use hyper_util::rt::TokioExecutor;
 use rustls::version::TLS13;
+use std::time::Instant;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::JoinHandle;
 
@@ -22,7 +23,7 @@ pub(super) fn request(path: &str) -> Request<Full<Bytes>> {
         .unwrap()
 }
 
-pub(super) async fn body(response: Response<Incoming>) -> String {
+pub(super) async fn body(response: Response<hyper::body::Incoming>) -> String {
     let body = response.into_body().collect().await.unwrap().to_bytes();
     String::from_utf8(body.to_vec()).unwrap()
 }
@@ -146,6 +147,47 @@ async fn large_bodies_come_whole() {
         let response = soon(sender.send_request(large)).await.unwrap();
         let got = soon(response.into_body().collect()).await.unwrap();
         assert_eq!(got.to_bytes(), sent, "{path}");
+    }
+}
+
+/// Clients must get the whole response before their stream is reset.
+#[tokio::test]
+async fn a_client_that_is_still_sending_gets_its_answer() {
+    let edge = Edge::start(plain());
+    let mut stream = edge.connect().await;
+    let mut bytes = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0".to_vec();
+    // HEADERS with END_HEADERS: POST http /; then DATA, and more DATA when there is an answer.
+    bytes.extend_from_slice(&[0, 0, 3, 1, 4, 0, 0, 0, 1, 0x83, 0x86, 0x84]);
+    let data = [&[0, 0x40, 0, 0, 0, 0, 0, 0, 1], [b'x'; 0x4000].as_slice()].concat();
+    bytes.extend_from_slice(&data);
+    stream.write_all(&bytes).await.unwrap();
+    let ended = soon(frames_until(&mut stream, |kind, flags| {
+        kind == DATA && flags & END_STREAM != 0
+    }));
+    assert!(!ended.await.contains(&RST_STREAM));
+    let begun = Instant::now();
+    stream.write_all(&data).await.unwrap();
+    soon(frames_until(&mut stream, |kind, _| kind == RST_STREAM)).await;
+    assert!(begun.elapsed() > Duration::from_millis(500));
+}
+
+const DATA: u8 = 0;
+const RST_STREAM: u8 = 3;
+const END_STREAM: u8 = 1;
+
+/// The kinds of the frames up to the first one whose kind and flags are wanted.
+async fn frames_until(stream: &mut TcpStream, wanted: impl Fn(u8, u8) -> bool) -> Vec<u8> {
+    let mut kinds = Vec::new();
+    loop {
+        let mut header = [0; 9];
+        stream.read_exact(&mut header).await.unwrap();
+        let length = u32::from_be_bytes([0, header[0], header[1], header[2]]);
+        let mut payload = vec![0; length as usize];
+        stream.read_exact(&mut payload).await.unwrap();
+        kinds.push(header[3]);
+        if wanted(header[3], header[4]) {
+            return kinds;
+        }
     }
 }
 

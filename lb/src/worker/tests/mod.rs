@@ -24,7 +24,6 @@ use config::{
 use http::{HeaderValue, Request, Response, StatusCode, header};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use parking_lot::Mutex;
@@ -43,6 +42,7 @@ use super::Workers;
 use crate::connection::{HandshakeFailure, HandshakeOutcome, Service};
 use crate::downstream::Downstream;
 use crate::http::framing::Refusal;
+use crate::http::incoming::Incoming;
 use crate::listener::{BoundListener, ListenerSettings};
 use crate::tls::{ClientAuthentication, ServerTls, Ticketers};
 
