@@ -6,6 +6,7 @@
 //! `GRACE`: the next request may be on its way already, and closing would lose it. At the deadline
 //! what is left is cut.
 
+use std::cell::Cell;
 use std::future::pending;
 use std::time::Duration;
 
@@ -86,6 +87,23 @@ impl Leaving {
             }
         }
     }
+}
+
+thread_local! {
+    static CUTTING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Calls `end`. Whatever is dropped in it ends because the deadline has come.
+pub(crate) fn cutting<R>(end: impl FnOnce() -> R) -> R {
+    let before = CUTTING.replace(true);
+    let ended = end();
+    CUTTING.set(before);
+    ended
+}
+
+/// Whether what is dropped now ends because the deadline has come.
+pub(crate) fn is_cutting() -> bool {
+    CUTTING.get()
 }
 
 #[cfg(test)]

@@ -8,13 +8,14 @@ use http::Version;
 
 use crate::access_log::{AccessLog, Record, micros};
 use crate::downstream::Downstream;
+use crate::drain::is_cutting;
 use crate::error::End;
 use crate::metrics::{Metrics, RequestCounters};
 use crate::target_group::InFlight;
 use crate::upstream::request_body::{Progress, Stage};
 
 /// A request under way. Dropped, it is over: counted, logged, and no longer in flight. Unless somebody
-/// said otherwise, the client left.
+/// said otherwise, the client left, or was cut at a drain's deadline.
 #[derive(Debug)]
 pub struct Exchange {
     /// What the access log will be told.
@@ -91,6 +92,9 @@ impl Drop for Exchange {
         let Some(mut record) = self.record.take() else {
             return;
         };
+        if record.end == End::ClientGone && is_cutting() {
+            record.end = End::Drained;
+        }
         record.total_us = micros(self.start.elapsed());
         if let Some(progress) = &self.progress {
             record.request_bytes = progress.bytes();

@@ -20,7 +20,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::connection::Service;
-use crate::drain::{Leave, leave};
+use crate::drain::{Leave, cutting, leave};
 use crate::listener::{Accepting, BoundListener, ListenerSettings};
 
 /// The threads that serve clients.
@@ -258,6 +258,7 @@ impl Thread {
             .name(format!("worker-{worker}"))
             .spawn(move || {
                 runtime.block_on(async { Worker::new(service(), own).run(inbox).await });
+                cutting(|| drop(runtime));
             })?;
         Ok(Self {
             commands,

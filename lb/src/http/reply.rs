@@ -39,6 +39,8 @@ pub(super) struct Exchange {
     refusal: OnceLock<(u64, Refusal)>,
     /// When the connection should end once nothing is in flight.
     closing: OnceLock<Instant>,
+    /// HTTP/2: whether the connection was cut at a drain's deadline, and its streams with it.
+    cut: AtomicBool,
 }
 
 impl Exchange {
@@ -54,6 +56,7 @@ impl Exchange {
             waiting: Mutex::default(),
             refusal: OnceLock::new(),
             closing: OnceLock::new(),
+            cut: AtomicBool::new(false),
         })
     }
 
@@ -92,6 +95,16 @@ impl Exchange {
     /// When the connection should end once nothing is in flight.
     pub(super) fn closing(&self) -> Option<Instant> {
         self.closing.get().copied()
+    }
+
+    /// What is in flight ends because a drain's deadline has come.
+    pub(super) fn cut(&self) {
+        self.cut.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether it does.
+    pub(super) fn is_cut(&self) -> bool {
+        self.cut.load(Ordering::Relaxed)
     }
 
     /// The head number `head` will not be served but answered with `refusal`.

@@ -19,7 +19,7 @@ use super::streams::Streams;
 use super::transport::Transport;
 use crate::connection::Service;
 use crate::downstream::Downstream;
-use crate::drain::{GRACE, Leaving};
+use crate::drain::{GRACE, Leaving, cutting};
 use crate::listener::{ListenerSettings, http2_builder};
 use crate::worker::Admission;
 
@@ -92,7 +92,7 @@ impl<S: Service> Session<S> {
         tokio::select! {
             biased;
             _ = connection => {}
-            () = leaving.cut() => {}
+            () = leaving.cut() => exchange.cut(),
             () = exchange.idle(GRACE) => {}
         }
     }
@@ -142,7 +142,10 @@ impl<S: Service> Requests<S> {
                 tokio::select! {
                     biased;
                     ended = &mut connection => ended,
-                    () = leaving.clone().cut() => return None,
+                    () = leaving.clone().cut() => {
+                        cutting(|| drop(connection));
+                        return None;
+                    }
                 }
             }
             () = self.exchange.idle(REST) => {

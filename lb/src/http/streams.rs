@@ -9,6 +9,7 @@ use hyper::rt::Executor;
 
 use super::reply::{Exchange, Turn};
 use super::stall::Stall;
+use crate::drain::cutting;
 
 /// Runs the streams of one connection. One whose client takes nothing of the response for too long is
 /// reset, with everything that it holds, whatever the others do: a client could hold streams for ever by
@@ -36,11 +37,20 @@ where
             return drop(tokio::spawn(stream));
         };
         let mut watch = Watch::new(turn, self.patience);
-        let mut stream = Box::pin(stream);
-        tokio::spawn(poll_fn(move |cx| match stream.as_mut().poll(cx) {
-            Poll::Ready(()) => Poll::Ready(()),
-            // With its task the stream is dropped, and so reset (RFC 9113, section 5.4.2).
-            Poll::Pending => watch.poll_over(cx),
+        let exchange = Arc::clone(&self.exchange);
+        let mut stream = Some(Box::pin(stream));
+        tokio::spawn(poll_fn(move |cx| {
+            let Some(running) = &mut stream else {
+                return Poll::Ready(());
+            };
+            if running.as_mut().poll(cx).is_pending() {
+                // With its task the stream is dropped, and so reset (RFC 9113, section 5.4.2).
+                return watch.poll_over(cx);
+            }
+            if exchange.is_cut() {
+                cutting(|| stream = None);
+            }
+            Poll::Ready(())
         }));
     }
 }

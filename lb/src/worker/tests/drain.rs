@@ -108,6 +108,35 @@ async fn the_deadline_cuts_requests_and_tunnels() {
     assert_eq!(busy.read(&mut [0]).await.unwrap_or(0), 0);
     assert_eq!(tunnel.read(&mut [0]).await.unwrap_or(0), 0);
     assert_eq!(edge.probe.told.lock().closed, 2);
+    assert_eq!(edge.probe.told.lock().given_up, [true]);
+}
+
+#[tokio::test]
+async fn streams_are_cut_too() {
+    let edge = Edge::start(plain());
+    let (mut sender, _) = client(edge.connect().await).await;
+    let waited = tokio::spawn(sender.send_request(request("/wait")));
+    soon(edge.probe.waits.notified()).await;
+    assert_eq!(edge.workers.drain(SOON).await, 1);
+    edge.workers.end();
+    assert!(waited.await.unwrap().is_err());
+    assert_eq!(edge.probe.told.lock().given_up, [true]);
+}
+
+/// A listener that leaves alone is cut without its worker.
+#[tokio::test]
+async fn a_removed_listener_cuts_its_requests() {
+    let edge = Edge::start(plain());
+    let mut busy = edge.connect().await;
+    busy.write_all(&get("/wait")).await.unwrap();
+    soon(edge.probe.waits.notified()).await;
+    let (mut sender, _) = client(edge.connect().await).await;
+    let waited = tokio::spawn(sender.send_request(request("/wait")));
+    soon(edge.probe.waits.notified()).await;
+    edge.workers.remove("test", SOON);
+    let both = |told: &Told| (told.given_up.len() == 2).then(|| told.given_up.clone());
+    assert_eq!(edge.probe.until(both).await, [true, true]);
+    assert!(waited.await.unwrap().is_err());
 }
 
 #[tokio::test]

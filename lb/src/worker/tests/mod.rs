@@ -41,6 +41,7 @@ use tokio_rustls::client::TlsStream;
 use super::Workers;
 use crate::connection::{HandshakeFailure, HandshakeOutcome, Service};
 use crate::downstream::Downstream;
+use crate::drain::is_cutting;
 use crate::http::framing::Refusal;
 use crate::http::incoming::Incoming;
 use crate::listener::{BoundListener, ListenerSettings};
@@ -203,6 +204,17 @@ struct Told {
     opened: usize,
     closed: usize,
     tunnelled: Option<String>,
+    /// Of each request to `/wait` that was given up, whether a drain's deadline did it.
+    given_up: Vec<bool>,
+}
+
+/// A request to `/wait`, until it is answered.
+struct Waiting<'a>(&'a Probe);
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.tell(|told| told.given_up.push(is_cutting()));
+    }
 }
 
 impl Probe {
@@ -246,8 +258,10 @@ impl Probe {
     ) -> Response<Answer> {
         match request.uri().path() {
             "/wait" => {
+                let waiting = Waiting(self);
                 self.waits.notify_one();
                 self.go.notified().await;
+                std::mem::forget(waiting);
                 line("waited")
             }
             "/client" => line(&format!("{} {}", downstream.client, downstream.local)),
