@@ -235,11 +235,15 @@ fn parse_length(digits: &[u8]) -> Option<u64> {
     if digits.is_empty() {
         return None;
     }
-    digits.iter().try_fold(0u64, |length, digit| {
+    let length = digits.iter().try_fold(0u64, |length, digit| {
         let digit = digit.is_ascii_digit().then(|| digit - b'0')?;
         length.checked_mul(10)?.checked_add(u64::from(digit))
-    })
+    });
+    length.filter(|length| *length <= MAX_LENGTH)
 }
+
+/// More than any body has, and less than the lengths by which hyper means something else.
+const MAX_LENGTH: u64 = i64::MAX as u64;
 
 /// `tchar` of RFC 9110, section 5.6.2.
 pub(super) const fn is_token(byte: u8) -> bool {
@@ -357,8 +361,8 @@ mod tests {
         assert_eq!(body("Accept: */*"), BodyLength::Bytes(0));
         assert_eq!(body("Transfer-Encoding: chunked"), BodyLength::Chunked);
         assert_eq!(body("TRANSFER-ENCODING:Chunked"), BodyLength::Chunked);
-        let most = "Content-Length: 18446744073709551615";
-        assert_eq!(body(most), BodyLength::Bytes(u64::MAX));
+        let most = "Content-Length: 9223372036854775807";
+        assert_eq!(body(most), BodyLength::Bytes(MAX_LENGTH));
     }
 
     #[test]
@@ -383,6 +387,8 @@ mod tests {
             ("Content-Length: \t5", MALFORMED_LENGTH),
             ("Content-Length: 5\t", MALFORMED_LENGTH),
             ("Content-Length:", MALFORMED_LENGTH),
+            ("Content-Length: 9223372036854775808", MALFORMED_LENGTH),
+            ("Content-Length: 18446744073709551615", MALFORMED_LENGTH),
             ("Content-Length: 18446744073709551616", MALFORMED_LENGTH),
             ("Transfer-Encoding: \tchunked", CODING),
             ("Transfer-Encoding: xchunked", CODING),
