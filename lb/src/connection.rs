@@ -104,7 +104,13 @@ pub(crate) async fn run<S: Service>(arrival: Arrival<S>) {
     match opened.unwrap_or(Err(HandshakeFailure::Timeout)) {
         Ok(opened) => drop(tokio::spawn(serve(opened))),
         Err(failure) => {
-            tracing::debug!(%peer, listener = listener.name, failure = failure.as_str(), "no session");
+            let (name, kind) = (&listener.name, failure.as_str());
+            match settings.failures.count(failure) {
+                None => tracing::debug!(%peer, listener = name, failure = kind, "no session"),
+                Some(count) => {
+                    tracing::info!(%peer, listener = name, failure = kind, count, "handshakes fail");
+                }
+            }
             service.handshake(listener, HandshakeOutcome::Failed(failure));
         }
     }
@@ -236,6 +242,9 @@ async fn first_word<S: Service>(
 }
 
 impl HandshakeFailure {
+    /// How many kinds there are.
+    pub(crate) const COUNT: usize = Self::ProxyHeader as usize + 1;
+
     /// Its name in metrics.
     pub fn as_str(self) -> &'static str {
         match self {

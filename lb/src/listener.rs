@@ -18,6 +18,7 @@ use crate::drain::Leaving;
 use crate::http::framing::HeadLimits;
 use crate::http::stream::Timeouts;
 use crate::tls::ServerTls;
+use crate::tls::failures::Failures;
 use crate::worker::{Admission, Place};
 
 /// Everything about a listener that can change without its sockets. What is in force when a connection
@@ -32,6 +33,7 @@ pub struct ListenerSettings {
     pub(crate) http1: http1::Builder,
     pub(crate) head_limits: HeadLimits,
     pub(crate) timeouts: Timeouts,
+    pub(crate) failures: Failures,
 }
 
 impl ListenerSettings {
@@ -53,6 +55,7 @@ impl ListenerSettings {
                 body: limits.body_idle_timeout,
                 idle: limits.idle_timeout,
             },
+            failures: Failures::default(),
             listener,
             trusted_proxies,
             tls,

@@ -1,6 +1,7 @@
 //! TLS towards clients and towards targets.
 
 mod anybody;
+pub(crate) mod failures;
 mod policy;
 mod resolver;
 mod server;

@@ -2,14 +2,16 @@
 
 use std::io;
 use std::sync::Arc;
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use certstore::{CertTable, ServedCertificate};
 use config::HttpVersion;
 use rustls::server::{Acceptor, NoServerSessionStorage};
 use rustls::{HandshakeKind, ProtocolVersion, ServerConfig, ServerConnection};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::timeout;
 use tokio_rustls::server::TlsStream;
 use tokio_rustls::{LazyConfigAcceptor, StartHandshake};
 
@@ -64,6 +66,10 @@ impl ServerTls {
         stream: TcpStream,
         accepted: Instant,
     ) -> Result<(TlsStream<TcpStream>, TlsInfo), HandshakeFailure> {
+        if is_http(&stream).await {
+            speak_plainly(stream).await;
+            return Err(HandshakeFailure::Protocol);
+        }
         let start = LazyConfigAcceptor::new(Acceptor::default(), stream).await;
         let start = start.map_err(|error| classify(&error))?;
         let hello = start.client_hello();
@@ -103,6 +109,38 @@ impl ServerTls {
         }
     }
 }
+
+/// Whether the client speaks HTTP without TLS, whose records begin with other bytes than methods.
+async fn is_http(stream: &TcpStream) -> bool {
+    let mut first = [0; 4];
+    let length = stream.peek(&mut first).await.unwrap_or(0);
+    let first = &first[..length];
+    let method = |byte: &u8| byte.is_ascii_uppercase() || *byte == b' ';
+    first.first().is_some_and(u8::is_ascii_uppercase) && first.iter().all(method)
+}
+
+/// Tells the client in its own words what is wrong, and hears it out: closing at once would take back
+/// what was said. How that ends is its own affair.
+async fn speak_plainly(mut stream: TcpStream) {
+    let hear_out = async {
+        stream.write_all(NOT_HTTPS).await?;
+        stream.shutdown().await?;
+        let mut heard = stream.take(HEARD);
+        tokio::io::copy(&mut heard, &mut tokio::io::sink()).await
+    };
+    let _ = timeout(HEAR, hear_out).await;
+}
+
+/// The answer to a client that speaks HTTP without TLS.
+const NOT_HTTPS: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
+    content-type: text/plain; charset=utf-8\r\n\
+    content-length: 56\r\n\
+    connection: close\r\n\r\n\
+    this port speaks HTTPS: use https:// instead of http://\n";
+
+/// How long, and how many bytes, such a client is heard.
+const HEAR: Duration = Duration::from_secs(1);
+const HEARD: u64 = 64 << 10;
 
 fn alpn_name(version: HttpVersion) -> Vec<u8> {
     match version {

@@ -219,10 +219,24 @@ async fn a_slow_handshake_is_given_up() {
 }
 
 #[tokio::test]
+async fn those_who_forget_tls_are_told() {
+    let edge = Edge::start(secure());
+    let mut stream = edge.connect().await;
+    let answer = exchange(&mut stream, &get("/")).await;
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    let (head, line) = answer.split_once("\r\n\r\n").unwrap();
+    assert!(line.contains("this port speaks HTTPS"), "{answer}");
+    let length = format!("content-length: {}\r\n", line.len());
+    assert!(head.contains(&length), "{answer}");
+    drop(stream);
+    assert_eq!(edge.probe.failure().await, HandshakeFailure::Protocol);
+}
+
+#[tokio::test]
 async fn what_is_not_tls_is_refused() {
     let edge = Edge::start(secure());
     let mut stream = edge.connect().await;
-    stream.write_all(&get("/")).await.unwrap();
+    stream.write_all(b"\x7f no TLS at all").await.unwrap();
     let mut alert = Vec::new();
     stream.read_to_end(&mut alert).await.unwrap();
     assert_eq!(alert[..2], [21, 3], "an alert record");
