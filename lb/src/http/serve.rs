@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use http::{Method, Request, Response};
+use http::{HeaderValue, Method, Request, Response};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -189,11 +189,26 @@ impl<S: Service> Requests<S> {
         let this = Arc::clone(self);
         let in_flight = self.exchange.begin_http2();
         async move {
+            if !request.headers().values().all(is_trimmed) {
+                this.service.refused(&this.downstream, &UNTRIMMED);
+                return Ok(reply::refusal(UNTRIMMED));
+            }
             let response = this.serve(request).await;
             Ok(in_flight.answer_http2(response))
         }
     }
 }
+
+/// Whether a field's value has no white space at its ends (RFC 9113, section 8.2.1). Recipients differ in
+/// whether they take it off.
+fn is_trimmed(value: &HeaderValue) -> bool {
+    let white = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    let value = value.as_bytes();
+    !white(value.first()) && !white(value.last())
+}
+
+const UNTRIMMED: Refusal =
+    Refusal::bad_request("the value of a header field begins or ends with white space");
 
 /// After how long without a request a connection rests.
 const REST: Duration = Duration::from_secs(2);

@@ -97,6 +97,26 @@ async fn idle_connections_are_closed() {
 }
 
 #[tokio::test]
+async fn white_space_around_values_is_refused() {
+    let edge = Edge::start(plain());
+    let (mut sender, _) = client(edge.connect().await).await;
+    for (value, status) in [
+        (" y", 400),
+        ("y\t", 400),
+        (" ", 400),
+        ("y y", 200),
+        ("", 200),
+    ] {
+        let mut untrimmed = request("/");
+        let value = HeaderValue::from_static(value);
+        untrimmed.headers_mut().insert("x", value.clone());
+        let response = soon(sender.send_request(untrimmed)).await.unwrap();
+        assert_eq!(response.status(), status, "{value:?}");
+    }
+    assert_eq!(edge.probe.paths().len(), 2);
+}
+
+#[tokio::test]
 async fn large_heads_are_refused() {
     let edge = Edge::start(plain());
     let (mut sender, _) = client(edge.connect().await).await;
