@@ -92,8 +92,8 @@ impl Drop for Exchange {
         let Some(mut record) = self.record.take() else {
             return;
         };
-        if record.end == End::ClientGone && is_cutting() {
-            record.end = End::Drained;
+        if record.end() == End::ClientGone && is_cutting() {
+            record.end = Some(End::Drained);
         }
         record.total_us = micros(self.start.elapsed());
         if let Some(progress) = &self.progress {

@@ -11,8 +11,6 @@ use arc_swap::ArcSwap;
 use http::header::{CONNECTION, EXPECT, REFERER, USER_AGENT};
 use http::{HeaderValue, Method, Request, Response, StatusCode, Version};
 use http_body::Body;
-use hyper::body::Incoming;
-use http::{HeaderValue, Method, Request, Response, Version};
 
 use self::answers::{finish, fixed, redirected, refusal};
 use self::asked::Asked;

@@ -19,8 +19,8 @@ use tokio::time::timeout;
 use tracing::debug;
 
 use super::control::Control;
-use crate::metrics::in_plain_text;
 use crate::listener::Backoff;
+use crate::metrics::in_plain_text;
 
 /// Answers on `listener` (non-blocking) for as long as the future lives.
 ///

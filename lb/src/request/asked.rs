@@ -6,9 +6,8 @@ use crate::action::default_port;
 use crate::authority::Authority;
 use crate::downstream::{Downstream, TlsInfo};
 use crate::error::{End, ProxyError};
-use crate::path::{self, PathForm};
 use crate::http::incoming::Incoming;
-use crate::path;
+use crate::path::{self, PathForm};
 
 /// What a request asks for.
 pub(super) struct Asked {

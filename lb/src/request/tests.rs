@@ -1338,6 +1338,7 @@ async fn a_body_that_breaks_is_answered_with_what_broke_it() {
         let (balancer, downstream) = (front.balancer.clone(), testing::downstream());
         let service = service_fn(move |request| {
             let (balancer, downstream) = (balancer.clone(), downstream.clone());
+            let request = Incoming::of(request);
             async move { Ok::<_, std::convert::Infallible>(balancer.serve(downstream, request).await) }
         });
         let server = hyper::server::conn::http1::Builder::new();
