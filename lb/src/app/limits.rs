@@ -22,14 +22,14 @@ pub(super) fn raise_open_files() {
     }
 }
 
-/// How many connections are taken of the `wanted` ones: no more than there are open files for, with one
-/// for the client and one for the target each. Without them, accepting and connecting would fail at
-/// random.
+/// How many connections are taken of the `wanted` ones: no more than leave a quarter of the open files to
+/// targets, probes and everything else. Most clients' connections are idle, and need one file each; a
+/// request that finds no file left for its target is refused, and clients take none of the rest.
 pub(super) fn connections(wanted: usize) -> usize {
     let open_files = getrlimit(Resource::Nofile).current;
     let most = affordable(wanted, open_files);
     if most < wanted {
-        warn!(
+        info!(
             max_connections = wanted,
             open_files,
             most,
@@ -44,13 +44,13 @@ fn affordable(wanted: usize, open_files: Option<u64>) -> usize {
     let Some(open_files) = open_files else {
         return wanted;
     };
-    let most = open_files.saturating_sub(RESERVE) / 2;
+    let most = open_files.saturating_sub(RESERVE.max(open_files / 4));
     wanted
         .min(usize::try_from(most).unwrap_or(usize::MAX))
         .max(1)
 }
 
-/// Open files for everything else: sockets, logs, the store, probes, the admin endpoints.
+/// Open files for everything else, at least.
 const RESERVE: u64 = 100;
 
 #[cfg(test)]
@@ -58,8 +58,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn connections_are_two_open_files_each() {
-        assert_eq!(affordable(65_536, Some(1024)), 462);
+    fn clients_leave_open_files_to_the_rest() {
+        assert_eq!(affordable(65_536, Some(1024)), 768);
+        assert_eq!(affordable(65_536, Some(200)), 100);
         assert_eq!(affordable(400, Some(1024)), 400);
         assert_eq!(affordable(65_536, Some(1 << 20)), 65_536);
         assert_eq!(affordable(65_536, Some(64)), 1);
