@@ -72,6 +72,7 @@ impl Testbed {
             .arg(self.state())
             .current_dir(self.path())
             .stdin(Stdio::null())
+            .env("TMPDIR", self.path())
             .env("NO_COLOR", "1");
         command
     }
