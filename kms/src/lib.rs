@@ -58,6 +58,7 @@ pub mod principal;
 pub mod root_key;
 pub mod secret;
 pub mod service;
+pub mod spec;
 pub mod state;
 pub mod storage;
 
@@ -79,4 +80,8 @@ pub use principal::{Principal, PrincipalKind};
 pub use root_key::{RootKey, RootKeySource};
 pub use secret::SecretKey;
 pub use service::{Kms, NewKey, NewPolicy, Question};
+pub use spec::{
+    EncryptionAlgorithm, KeyAgreementAlgorithm, KeySpec, KeyUsage, MacAlgorithm, MessageType,
+    SigningAlgorithm, WrappingAlgorithm,
+};
 pub use state::{DirectoryLock, InitOptions, StateDirectory};
