@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use uuid::Uuid;
+
 use crate::principal::Principal;
 
 /// Who asks.
@@ -22,6 +24,17 @@ pub struct Outside {
     pub source: Source,
     /// The service that asks on its behalf (`kms:ViaService`).
     pub via: Option<String>,
+    /// What it says of this one call.
+    pub options: CallOptions,
+}
+
+/// What a caller says of one call, beside what it asks for.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CallOptions {
+    /// How the call is named in its answer and in the audit log; none: by a name that is made for it.
+    pub request_id: Option<Uuid>,
+    /// Go all the way but the act, and say so by [`Error::DryRun`](crate::Error::DryRun).
+    pub dry_run: bool,
 }
 
 /// From where a caller asks.
@@ -48,6 +61,7 @@ impl Caller {
             principal,
             source: Source::Local { uid },
             via: None,
+            options: CallOptions::default(),
         })
     }
 }

@@ -1,5 +1,7 @@
 //! What can go wrong in a KMS, each with what to do about it.
 
+mod code;
+
 use std::io;
 use std::path::PathBuf;
 
@@ -10,6 +12,9 @@ use crate::principal::Principal;
 /// An error of the KMS, its storage or its state directory.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
+    /// It was only tried.
+    #[error("the request would have succeeded, but it is a dry run: nothing was done")]
+    DryRun,
     /// The text names no key.
     #[error(
         "`{0}` does not name a KMS key: write a key id (UUID), a key ARN, `alias/NAME` or an alias ARN"

@@ -20,7 +20,8 @@
 //! # Who may use a key
 //! Every call goes through [`Kms`], which asks who the [`Caller`] is. The product itself may all. For all
 //! others, the account's root included, the key's policy, the caller's own policies and grants decide
-//! ([`policy`], [`grant`], [`identity`]); [`Kms::explain`] says how.
+//! ([`policy`], [`grant`], [`identity`]); [`Kms::explain`] says how. An [`Auditor`] is told of each call on
+//! a key that is not the product's own, before the act and before the answer, and may refuse both.
 //!
 //! # What is on disk
 //! In the state directory ([`state`]): a manifest without secrets, and the key database, which opens with
@@ -47,6 +48,7 @@ mod database;
 pub mod derive;
 pub mod environment;
 pub mod error;
+mod event;
 pub mod grant;
 pub mod hygiene;
 pub mod identity;
@@ -66,12 +68,13 @@ pub mod storage;
 mod test_util;
 mod user;
 
-pub use caller::{Caller, Outside, Source};
+pub use caller::{CallOptions, Caller, Outside, Source};
 pub use context::EncryptionContext;
 pub use data_key::{DataKey, WrappedKey};
 pub use database::Damaged;
 pub use environment::{Clock, Environment, Random};
 pub use error::Error;
+pub use event::{Auditor, Event, Named};
 pub use grant::{Grant, GrantConstraints, GrantId, GrantToken, NewGrant};
 pub use identity::IdentityMetadata;
 pub use key::{Identity, KeyId, KeyMetadata, KeyRef, KeyTier};

@@ -1,9 +1,14 @@
 use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
 
 use proptest::prelude::*;
 
+use super::codec::LATER;
+use super::seal::Kind;
 use super::*;
 use crate::grant::{GrantConstraints, NewGrant};
+use crate::key::KeyTier;
+use crate::key_ring::KeyRing;
 use crate::policy::Action;
 use crate::storage::MemoryStorage;
 use crate::test_util::{identity, repeatable, root_key};
@@ -27,7 +32,7 @@ fn written(environment: &Environment) -> Arc<MemoryStorage> {
         created: now,
         description: "für den Laden".to_owned(),
         ring: KeyRing::generate(environment, now).rotated(environment, now),
-        policy: Some(Arc::new(policy(PolicyKind::Key, POLICY).unwrap())),
+        policy: Some(Arc::new(stored_policy(PolicyKind::Key, POLICY).unwrap())),
     };
     let alias = StoredAlias {
         alias: "alias/team/shop".to_owned(),

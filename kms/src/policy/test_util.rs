@@ -41,6 +41,7 @@ impl Asked {
                     tls: true,
                 },
                 via: None,
+                options: crate::caller::CallOptions::default(),
             },
             identity: identity(),
             action: Action::Decrypt,

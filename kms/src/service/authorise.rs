@@ -5,9 +5,11 @@
 
 use std::collections::BTreeMap;
 
-use super::{Keys, Kms, StoredKey};
+use super::Kms;
+use super::catalogue::Catalogue;
 use crate::caller::{Caller, Outside};
 use crate::context::EncryptionContext;
+use crate::database::StoredKey;
 use crate::error::Error;
 use crate::grant::NewGrant;
 use crate::key::{KeyRef, KeyTier};
@@ -38,16 +40,6 @@ pub(super) enum On<'a> {
 }
 
 impl<'a> Wanted<'a> {
-    /// Something of no key in particular.
-    pub(super) fn of_account(action: Action) -> Self {
-        Self::on(action, On::Account)
-    }
-
-    /// Something of a key that was named so.
-    pub(super) fn of_key(action: Action, key: &'a StoredKey, named: &'a KeyRef) -> Self {
-        Self::on(action, On::Key(key, Some(named)))
-    }
-
     pub(super) fn on(action: Action, on: On<'a>) -> Self {
         Self {
             action,
@@ -71,7 +63,7 @@ impl<'a> Wanted<'a> {
         }
     }
 
-    fn target(&self, keys: &'a Keys) -> Target<'a> {
+    fn target(&self, keys: &'a Catalogue) -> Target<'a> {
         match self.on {
             On::Account => Target::Account,
             On::Alias(alias) => Target::Alias(alias),

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use super::Kms;
 use super::authorise::{Wanted, access_denied};
-use crate::caller::{Caller, Outside};
-use crate::database::StoredKey;
+use super::door::Call;
+use crate::caller::Caller;
+use crate::database::{Database, StoredKey};
 use crate::error::Error;
 use crate::grant::{Grant, GrantId, GrantToken, NewGrant};
 use crate::key::{KeyRef, KeyTier};
@@ -26,34 +27,31 @@ impl Kms {
         key: &KeyRef,
         terms: NewGrant,
     ) -> Result<Arc<Grant>, Error> {
-        let database = self.database.lock();
-        let found = self.find(key)?;
-        let wanted = Wanted::of_key(Action::CreateGrant, &found, key);
-        self.authorise(
-            caller,
-            Wanted {
-                grant: Some(&terms),
-                ..wanted
-            },
-        )?;
-        terms.check()?;
-        self.require_known([&terms.grantee].into_iter().chain(&terms.retiring))?;
-        if let Some(grant) = self.same_grant(&found, &terms)? {
-            return Ok(grant);
-        }
-        let grant = Grant {
+        let call = Call::on_key(caller, Action::CreateGrant, key).with_grant(&terms);
+        self.through_to_change(call, |database, key| {
+            terms.check()?;
+            self.require_known([&terms.grantee].into_iter().chain(&terms.retiring))?;
+            if let Some(grant) = self.same_grant(key, &terms)? {
+                return Ok(grant);
+            }
+            let grant = self.new_grant(caller, key, &terms);
+            database.put_grant(&grant, &self.environment)?;
+            self.access.write().add_grant(grant.clone());
+            Ok(Arc::new(grant))
+        })
+    }
+
+    fn new_grant(&self, caller: &Caller, key: &StoredKey, terms: &NewGrant) -> Grant {
+        Grant {
             id: GrantId::from_random(self.environment.random_bytes()),
-            key: found.id,
+            key: key.id,
             created: self.now(),
             issuer: match caller {
                 Caller::Internal => None,
                 Caller::Outside(outside) => Some(outside.principal.clone()),
             },
-            terms,
-        };
-        database.put_grant(&grant, &self.environment)?;
-        self.access.write().add_grant(grant.clone());
-        Ok(Arc::new(grant))
+            terms: terms.clone(),
+        }
     }
 
     /// The grant of that name and these terms, or none, where there is room for one.
@@ -73,10 +71,11 @@ impl Kms {
     /// # Errors
     /// [`Error::KeyNotFound`]; [`Error::AccessDenied`].
     pub fn list_grants(&self, caller: &Caller, key: &KeyRef) -> Result<Vec<Arc<Grant>>, Error> {
-        let found = self.find(key)?;
-        self.authorise(caller, Wanted::of_key(Action::ListGrants, &found, key))?;
-        let access = self.access.read();
-        Ok(access.grants_on(found.id).cloned().collect())
+        let call = Call::on_key(caller, Action::ListGrants, key);
+        self.through(call, |key| {
+            let access = self.access.read();
+            Ok(access.grants_on(key.id).cloned().collect())
+        })
     }
 
     /// The grants that `retiring` may retire, by id.
@@ -88,7 +87,11 @@ impl Kms {
         caller: &Caller,
         retiring: &Principal,
     ) -> Result<Vec<Arc<Grant>>, Error> {
-        self.authorise(caller, Wanted::of_account(Action::ListRetirableGrants))?;
+        let call = Call::on_account(caller, Action::ListRetirableGrants);
+        self.through_account(call, |_| Ok(self.retirable_by(caller, retiring)))
+    }
+
+    fn retirable_by(&self, caller: &Caller, retiring: &Principal) -> Vec<Arc<Grant>> {
         let access = self.access.read();
         let retirable = |grant: &&Arc<Grant>| grant.terms.retiring.as_ref() == Some(retiring);
         let mut grants: Vec<_> = access.all_grants().filter(retirable).cloned().collect();
@@ -99,7 +102,7 @@ impl Kms {
         };
         grants.retain(visible);
         grants.sort_by(|one, other| one.id.cmp(&other.id));
-        Ok(grants)
+        grants
     }
 
     /// Gives a grant back. The account's root may, the grant's retiring principal, and its grantee
@@ -109,16 +112,10 @@ impl Kms {
     /// [`Error::GrantNotFound`]; [`Error::KeyNotFound`]; [`Error::AccessDenied`]; or what the storage
     /// says.
     pub fn retire_grant(&self, caller: &Caller, token: &GrantToken) -> Result<(), Error> {
-        let database = self.database.lock();
-        let named = KeyRef::Id(token.key);
-        let key = self.find(&named)?;
-        let grant = self.grant(token)?;
-        if let Caller::Outside(outside) = caller {
-            self.authorise_retiring(outside, &key, &named, &grant)?;
-        }
-        database.delete_grant(grant.key, &grant.id)?;
-        self.access.write().remove_grant(grant.key, &grant.id);
-        Ok(())
+        let key = KeyRef::Id(token.key);
+        self.through_to_change(Call::retire(caller, token, &key), |database, _| {
+            self.remove_grant(database, token)
+        })
     }
 
     /// Takes a grant away.
@@ -126,13 +123,15 @@ impl Kms {
     /// # Errors
     /// As of [`retire_grant`](Self::retire_grant).
     pub fn revoke_grant(&self, caller: &Caller, key: &KeyRef, id: &GrantId) -> Result<(), Error> {
-        let database = self.database.lock();
-        let found = self.find(key)?;
-        self.authorise(caller, Wanted::of_key(Action::RevokeGrant, &found, key))?;
-        let grant = self.grant(&GrantToken {
-            key: found.id,
-            grant: id.clone(),
-        })?;
+        let call = Call::on_key(caller, Action::RevokeGrant, key);
+        self.through_to_change(call, |database, key| {
+            let (key, grant) = (key.id, id.clone());
+            self.remove_grant(database, &GrantToken { key, grant })
+        })
+    }
+
+    fn remove_grant(&self, database: &Database, token: &GrantToken) -> Result<(), Error> {
+        let grant = self.grant(token)?;
         database.delete_grant(grant.key, &grant.id)?;
         self.access.write().remove_grant(grant.key, &grant.id);
         Ok(())
@@ -143,17 +142,24 @@ impl Kms {
         grant.ok_or_else(|| Error::GrantNotFound(token.grant.to_string()))
     }
 
-    fn authorise_retiring(
+    /// Refuses to let `caller` retire a grant that is neither its own nor its to retire.
+    ///
+    /// # Errors
+    /// As of [`retire_grant`](Self::retire_grant).
+    pub(super) fn authorise_retiring(
         &self,
-        caller: &Outside,
+        caller: &Caller,
+        wanted: Wanted<'_>,
         key: &StoredKey,
-        named: &KeyRef,
-        grant: &Grant,
+        token: &GrantToken,
     ) -> Result<(), Error> {
+        let Caller::Outside(caller) = caller else {
+            return Ok(());
+        };
         if key.tier == KeyTier::Owned {
             return Err(Error::KeyNotFound(key.id.to_string()));
         }
-        let wanted = Wanted::of_key(Action::RetireGrant, key, named);
+        let grant = self.grant(token)?;
         let (principal, terms) = (&caller.principal, &grant.terms);
         let entitled = *principal == self.identity.root()
             || terms.retiring.as_ref() == Some(principal)

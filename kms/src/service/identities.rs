@@ -2,6 +2,7 @@
 //! keeps them.
 
 use super::Kms;
+use super::door::Call;
 use crate::caller::Caller;
 use crate::database::identity_record;
 use crate::error::Error;
@@ -21,19 +22,20 @@ impl Kms {
         caller: &Caller,
         principal: Principal,
     ) -> Result<IdentityMetadata, Error> {
-        self.require_root(caller, WHAT)?;
-        let database = self.database.lock();
-        if self.access.read().identity(&principal).is_some() {
-            return Err(Error::IdentityExists(principal));
-        }
-        if let Some(error) = self.damage(&identity_record(&principal)) {
-            return Err(error);
-        }
-        let identity = StoredIdentity::new(principal, self.now())?;
-        database.put_identity(&identity, &self.environment)?;
-        let metadata = identity.metadata();
-        self.access.write().put_identity(identity);
-        Ok(metadata)
+        let call = Call::of_root(caller, "CreateIdentity", WHAT, Some(&principal));
+        self.through_account_to_change(call, |database, _| {
+            if self.access.read().identity(&principal).is_some() {
+                return Err(Error::IdentityExists(principal.clone()));
+            }
+            if let Some(error) = self.damage(&identity_record(&principal)) {
+                return Err(error);
+            }
+            let identity = StoredIdentity::new(principal.clone(), self.now())?;
+            database.put_identity(&identity, &self.environment)?;
+            let metadata = identity.metadata();
+            self.access.write().put_identity(identity);
+            Ok(metadata)
+        })
     }
 
     /// Removes a user or a role that no key policy and no grant names.
@@ -42,16 +44,17 @@ impl Kms {
     /// [`Error::IdentityInUse`]; [`Error::IdentityNotFound`]; [`Error::RootOnly`]; or what the
     /// storage says.
     pub fn delete_identity(&self, caller: &Caller, principal: &Principal) -> Result<(), Error> {
-        self.require_root(caller, WHAT)?;
-        let database = self.database.lock();
-        self.stored_identity(principal)?;
-        if let Some(by) = self.who_names(principal) {
-            let identity = principal.clone();
-            return Err(Error::IdentityInUse { identity, by });
-        }
-        database.delete_identity(principal)?;
-        self.access.write().remove_identity(principal);
-        Ok(())
+        let call = Call::of_root(caller, "DeleteIdentity", WHAT, Some(principal));
+        self.through_account_to_change(call, |database, _| {
+            self.stored_identity(principal)?;
+            if let Some(by) = self.who_names(principal) {
+                let identity = principal.clone();
+                return Err(Error::IdentityInUse { identity, by });
+            }
+            database.delete_identity(principal)?;
+            self.access.write().remove_identity(principal);
+            Ok(())
+        })
     }
 
     /// All users and roles, by ARN.
@@ -59,9 +62,11 @@ impl Kms {
     /// # Errors
     /// [`Error::RootOnly`].
     pub fn list_identities(&self, caller: &Caller) -> Result<Vec<IdentityMetadata>, Error> {
-        self.require_root(caller, "list identities")?;
-        let access = self.access.read();
-        Ok(access.identities().map(StoredIdentity::metadata).collect())
+        let call = Call::of_root(caller, "ListIdentities", "list identities", None);
+        self.through_account(call, |_| {
+            let access = self.access.read();
+            Ok(access.identities().map(StoredIdentity::metadata).collect())
+        })
     }
 
     /// Gives an identity a policy, or another one under that name.
@@ -77,7 +82,7 @@ impl Kms {
         text: &str,
     ) -> Result<(), Error> {
         let change = |identity: StoredIdentity| identity.with_policy(name, text);
-        self.change_identity(caller, principal, change)
+        self.change_identity(caller, "PutIdentityPolicy", principal, change)
     }
 
     /// Takes a policy from an identity.
@@ -92,7 +97,7 @@ impl Kms {
         name: &str,
     ) -> Result<(), Error> {
         let change = |identity: StoredIdentity| identity.without_policy(name);
-        self.change_identity(caller, principal, change)
+        self.change_identity(caller, "DeleteIdentityPolicy", principal, change)
     }
 
     /// The text of an identity's policy, as it was put.
@@ -106,9 +111,12 @@ impl Kms {
         principal: &Principal,
         name: &str,
     ) -> Result<String, Error> {
-        self.require_root(caller, "read an identity's policy")?;
-        let identity = self.stored_identity(principal)?;
-        identity.policy(name).map(str::to_owned)
+        let what = "read an identity's policy";
+        let call = Call::of_root(caller, "GetIdentityPolicy", what, Some(principal));
+        self.through_account(call, |_| {
+            let identity = self.stored_identity(principal)?;
+            identity.policy(name).map(str::to_owned)
+        })
     }
 
     /// Lets local processes of that user id act as an identity.
@@ -127,7 +135,7 @@ impl Kms {
             identity.uids.insert(uid);
             Ok(identity)
         };
-        self.change_identity(caller, principal, change)
+        self.change_identity(caller, "MapUserId", principal, change)
     }
 
     /// Takes a user id from an identity.
@@ -140,7 +148,7 @@ impl Kms {
             true => Ok(identity),
             false => Err(identity.refused(format!("user id {uid} does not act as it"))),
         };
-        self.change_identity(caller, principal, change)
+        self.change_identity(caller, "UnmapUserId", principal, change)
     }
 
     /// As whom local processes of that user id act; nobody, where nothing was said of it.
@@ -151,15 +159,17 @@ impl Kms {
     fn change_identity(
         &self,
         caller: &Caller,
+        operation: &'static str,
         principal: &Principal,
         change: impl FnOnce(StoredIdentity) -> Result<StoredIdentity, Error>,
     ) -> Result<(), Error> {
-        self.require_root(caller, WHAT)?;
-        let database = self.database.lock();
-        let changed = change(self.stored_identity(principal)?)?;
-        database.put_identity(&changed, &self.environment)?;
-        self.access.write().put_identity(changed);
-        Ok(())
+        let call = Call::of_root(caller, operation, WHAT, Some(principal));
+        self.through_account_to_change(call, |database, _| {
+            let changed = change(self.stored_identity(principal)?)?;
+            database.put_identity(&changed, &self.environment)?;
+            self.access.write().put_identity(changed);
+            Ok(())
+        })
     }
 
     fn stored_identity(&self, principal: &Principal) -> Result<StoredIdentity, Error> {

@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use super::Kms;
 use super::authorise::{On, Wanted};
-use super::{Kms, StoredKey};
+use super::door::Call;
 use crate::caller::{Caller, Outside};
 use crate::context::EncryptionContext;
+use crate::database::StoredKey;
 use crate::error::Error;
 use crate::key::KeyRef;
 use crate::policy::{Action, Explanation, PolicyDocument, PolicyKind};
@@ -38,9 +40,8 @@ impl Kms {
     /// # Errors
     /// [`Error::KeyNotFound`]; [`Error::AccessDenied`].
     pub fn get_key_policy(&self, caller: &Caller, key: &KeyRef) -> Result<String, Error> {
-        let found = self.find(key)?;
-        self.authorise(caller, Wanted::of_key(Action::GetKeyPolicy, &found, key))?;
-        Ok(self.key_policy(&found).text().to_owned())
+        let call = Call::on_key(caller, Action::GetKeyPolicy, key);
+        self.through(call, |key| Ok(self.key_policy(key).text().to_owned()))
     }
 
     /// Gives a customer key another policy, which holds from the next call on.
@@ -55,17 +56,17 @@ impl Kms {
         key: &KeyRef,
         policy: &NewPolicy,
     ) -> Result<(), Error> {
-        let database = self.database.lock();
-        let found = self.find(key)?;
-        self.authorise(caller, Wanted::of_key(Action::PutKeyPolicy, &found, key))?;
-        let policy = self.accepted(caller, &found, policy)?;
-        let changed = StoredKey {
-            policy: Some(policy),
-            ..(*found).clone()
-        };
-        database.put_key(&changed, &self.environment)?;
-        self.keys.write().add(changed);
-        Ok(())
+        let call = Call::on_key(caller, Action::PutKeyPolicy, key);
+        self.through_to_change(call, |database, key| {
+            let policy = self.accepted(caller, key, policy)?;
+            let changed = StoredKey {
+                policy: Some(policy),
+                ..(**key).clone()
+            };
+            database.put_key(&changed, &self.environment)?;
+            self.keys.write().add(changed);
+            Ok(())
+        })
     }
 
     /// Whether somebody might do something, and by which statement or grant.
@@ -73,7 +74,11 @@ impl Kms {
     /// # Errors
     /// [`Error::RootOnly`]; [`Error::KeyNotFound`]; [`Error::IdentityNotFound`].
     pub fn explain(&self, caller: &Caller, question: &Question<'_>) -> Result<Explanation, Error> {
-        self.require_root(caller, "ask what others may")?;
+        let call = Call::of_root(caller, "Explain", "ask what others may", None);
+        self.through_account(call, |_| self.explained_question(question))
+    }
+
+    fn explained_question(&self, question: &Question<'_>) -> Result<Explanation, Error> {
         let key = question.key.map(|key| self.find(key)).transpose()?;
         let on = match &key {
             Some(key) => On::Key(key, question.key),

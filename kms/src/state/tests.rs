@@ -88,7 +88,11 @@ fn account_and_region_are_recorded() {
         root_key: None,
     };
     scratch.init_with(&options).unwrap();
-    let arn = scratch.open_kms().unwrap().list_keys(&Caller::Internal)[0]
+    let arn = scratch
+        .open_kms()
+        .unwrap()
+        .list_keys(&Caller::Internal)
+        .unwrap()[0]
         .arn
         .clone();
     assert!(arn.starts_with("arn:aws:kms:eu-central-1:123456789012:key/"));

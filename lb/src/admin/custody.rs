@@ -99,7 +99,7 @@ impl Custody {
             Request::StoreVerify => self.verify(progress),
             Request::TrustImport(import) => self.trust_import(&import),
             Request::TrustDelete { name } => self.trust_delete(&name),
-            Request::KeyList => Ok(self.keys()),
+            Request::KeyList => self.keys(),
             Request::KeyDescribe { key } => self.describe(&key),
             Request::Status | Request::Reload | Request::Drain | Request::Explain(_) => {
                 Err(Refusal::failed("no balancer runs on this state directory"))
@@ -192,9 +192,10 @@ impl Custody {
         })
     }
 
-    fn keys(&self) -> Response {
+    fn keys(&self) -> Result<Response, Refusal> {
         let keys = self.kms.list_keys(&self.administrator());
-        Response::Keys(keys.iter().map(key).collect())
+        let keys = keys.map_err(Refusal::failed)?;
+        Ok(Response::Keys(keys.iter().map(key).collect()))
     }
 
     fn describe(&self, name: &str) -> Result<Response, Refusal> {

@@ -1,0 +1,204 @@
+//! The seal around every record, whatever it holds.
+
+use std::time::SystemTime;
+
+use super::codec::{CHANGED, CUT, LATER, Reader, Why, put_text, put_time};
+use super::names::HEADER;
+use crate::aead::{self, NONCE_LEN, TAG_LEN};
+use crate::derive::derive;
+use crate::environment::Environment;
+use crate::key::Identity;
+use crate::root_key::{Fingerprint, RootKey};
+use crate::secret::SecretKey;
+
+/// Seals and opens the records of one database.
+pub(super) struct Sealer {
+    key: SecretKey,
+    pub(super) fingerprint: Fingerprint,
+    pub(super) database: [u8; ID_LEN],
+    identity: Identity,
+}
+
+impl Sealer {
+    pub(super) fn new(root: &RootKey, database: [u8; ID_LEN], identity: &Identity) -> Self {
+        Self {
+            key: derive(root.key(), &database, &[b"sealgate kms database 1"]),
+            fingerprint: root.fingerprint(),
+            database,
+            identity: identity.clone(),
+        }
+    }
+
+    pub(super) fn seal_header(&self, created: SystemTime, environment: &Environment) -> Vec<u8> {
+        self.seal(Kind::Database, HEADER, environment, |body, _| {
+            put_time(body, created);
+        })
+    }
+
+    /// A record whose body `write` appends, with the record's key at hand.
+    pub(super) fn seal(
+        &self,
+        kind: Kind,
+        name: &str,
+        environment: &Environment,
+        write: impl FnOnce(&mut Vec<u8>, &SecretKey),
+    ) -> Vec<u8> {
+        let clear = Clear {
+            version: kind.version(),
+            kind: kind as u8,
+            fingerprint: self.fingerprint,
+            database: self.database,
+            salt: environment.random_bytes(),
+            nonce: environment.random_bytes(),
+        };
+        let key = self.record_key(&clear.salt);
+        let mut record = clear.encode();
+        write(&mut record, &key);
+        let additional_data = self.additional_data(&record[..CLEAR_LEN], name);
+        let body = &mut record[CLEAR_LEN..];
+        let tag = aead::seal(&key, &clear.nonce, &additional_data, body);
+        record.extend_from_slice(&tag);
+        record
+    }
+
+    /// The body of a record of this database, and the record's key.
+    pub(super) fn open(
+        &self,
+        kind: Kind,
+        name: &str,
+        record: &[u8],
+    ) -> Result<(Vec<u8>, SecretKey), Why> {
+        let clear = Clear::parse(record)?;
+        if clear.kind != kind as u8 {
+            return Err("it is a record of another kind");
+        }
+        if clear.version > kind.version() {
+            return Err(LATER);
+        }
+        if clear.fingerprint != self.fingerprint {
+            return Err("it is sealed under another root key");
+        }
+        if clear.database != self.database {
+            return Err("it is of another database");
+        }
+        self.open_body(name, &clear, record)
+    }
+
+    /// The header, whose body is read for its authenticity, under this sealer's root key whatever
+    /// fingerprint it shows.
+    pub(super) fn open_header(&self, record: &[u8]) -> Result<(), Why> {
+        let clear = Clear::parse(record)?;
+        if clear.kind != Kind::Database as u8 {
+            return Err("it is a record of another kind");
+        }
+        let mine = Clear {
+            fingerprint: self.fingerprint,
+            ..clear
+        };
+        let (body, _) = self.open_body(HEADER, &mine, record)?;
+        let mut body = Reader(&body);
+        body.time()?;
+        body.end()
+    }
+
+    fn open_body(
+        &self,
+        name: &str,
+        clear: &Clear,
+        record: &[u8],
+    ) -> Result<(Vec<u8>, SecretKey), Why> {
+        let (body, tag) = record[CLEAR_LEN..]
+            .split_last_chunk::<TAG_LEN>()
+            .ok_or(CUT)?;
+        let mut body = body.to_vec();
+        let key = self.record_key(&clear.salt);
+        let additional_data = self.additional_data(&clear.encode(), name);
+        aead::open(&key, &clear.nonce, &additional_data, &mut body, tag).map_err(|_| CHANGED)?;
+        Ok((body, key))
+    }
+
+    fn record_key(&self, salt: &[u8; SALT_LEN]) -> SecretKey {
+        derive(&self.key, salt, &[b"sealgate kms record 1"])
+    }
+
+    fn additional_data(&self, clear: &[u8], name: &str) -> Vec<u8> {
+        let mut data = clear.to_vec();
+        for text in [name, &self.identity.account, &self.identity.region] {
+            put_text(&mut data, text);
+        }
+        data
+    }
+}
+
+/// Which kind of thing a record holds.
+#[derive(Clone, Copy)]
+pub(super) enum Kind {
+    Database = 1,
+    Key = 2,
+    Alias = 3,
+    Grant = 4,
+    Identity = 5,
+}
+
+impl Kind {
+    /// The version that is written; earlier ones are read too.
+    fn version(self) -> u8 {
+        match self {
+            Self::Key => 2,
+            Self::Database | Self::Alias | Self::Grant | Self::Identity => 1,
+        }
+    }
+}
+
+/// The clear part of a record.
+pub(super) struct Clear {
+    pub(super) version: u8,
+    kind: u8,
+    pub(super) fingerprint: Fingerprint,
+    pub(super) database: [u8; ID_LEN],
+    salt: [u8; SALT_LEN],
+    nonce: [u8; NONCE_LEN],
+}
+
+impl Clear {
+    fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(CLEAR_LEN);
+        out.extend_from_slice(MAGIC);
+        out.push(self.version);
+        out.push(self.kind);
+        out.extend_from_slice(self.fingerprint.as_bytes());
+        out.extend_from_slice(&self.database);
+        out.extend_from_slice(&self.salt);
+        out.extend_from_slice(&self.nonce);
+        out
+    }
+
+    pub(super) fn parse(record: &[u8]) -> Result<Self, Why> {
+        if record.len() < CLEAR_LEN + TAG_LEN {
+            return Err(CUT);
+        }
+        let mut clear = Reader(record);
+        if clear.array()? != *MAGIC {
+            return Err("it does not begin as a record does");
+        }
+        let [version, kind] = clear.array()?;
+        if !(1..=NEWEST_VERSION).contains(&version) {
+            return Err(LATER);
+        }
+        Ok(Self {
+            version,
+            kind,
+            fingerprint: Fingerprint::from_bytes(clear.array()?),
+            database: clear.array()?,
+            salt: clear.array()?,
+            nonce: clear.array()?,
+        })
+    }
+}
+
+const MAGIC: &[u8; 4] = b"SGKR";
+const NEWEST_VERSION: u8 = 2;
+/// Bytes in a database's id.
+pub(super) const ID_LEN: usize = 16;
+const SALT_LEN: usize = 16;
+const CLEAR_LEN: usize = 46 + NONCE_LEN;
