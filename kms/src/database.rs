@@ -65,11 +65,11 @@ use crate::identity::StoredIdentity;
 use crate::key::{Identity, KeyId};
 use crate::policy::{PolicyDocument, PolicyKind};
 use crate::principal::Principal;
-use crate::root_key::RootKey;
+use crate::root_key::{DatabaseId, Fingerprint, RootKey};
 use crate::storage::{Expected, Storage};
 use codec::Why;
 use names::{IDENTITY_PREFIX, alias_of, grant_of, grant_record, key_of};
-use seal::{Clear, ID_LEN, Sealer};
+use seal::{Clear, Sealer};
 
 /// The records of one KMS, opened with its root key.
 pub(crate) struct Database {
@@ -113,11 +113,10 @@ impl Database {
     /// [`Error::Conflict`] where it has one; or what the storage says.
     pub(crate) fn create(
         storage: Arc<dyn Storage>,
-        root: &RootKey,
+        (id, root): (DatabaseId, &RootKey),
         identity: &Identity,
         environment: &Environment,
     ) -> Result<Self, Error> {
-        let id = environment.random_bytes();
         let sealer = Sealer::new(root, id, identity);
         let record = sealer.seal_header(environment.clock.now(), environment);
         storage.put(HEADER, &record, Expected::Absent)?;
@@ -161,19 +160,20 @@ impl Database {
         Ok(storage.get(HEADER)?.is_some())
     }
 
-    /// The id of the database in `storage`, from its header as it stands there: it is authentic where
-    /// the database has been opened.
+    /// The id of the database in `storage` and its root key's fingerprint, from its header as it stands
+    /// there: they are authentic where the database has been opened.
     ///
     /// # Errors
     /// [`Error::DamagedRecord`] for the header; or what the storage says.
-    pub(crate) fn id(storage: &dyn Storage) -> Result<[u8; ID_LEN], Error> {
+    pub(crate) fn described(storage: &dyn Storage) -> Result<(DatabaseId, Fingerprint), Error> {
         let damaged = |why| Error::DamagedRecord {
             record: HEADER.to_owned(),
             why,
         };
         let record = storage.get(HEADER)?;
         let record = record.ok_or_else(|| damaged("it is missing"))?;
-        Ok(Clear::parse(&record.bytes).map_err(damaged)?.database)
+        let clear = Clear::parse(&record.bytes).map_err(damaged)?;
+        Ok((clear.database, clear.fingerprint))
     }
 
     /// Reads and opens every record. One that is damaged is named, and does not take the others down.

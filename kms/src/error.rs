@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use crate::key::{Identity, KeyId};
 use crate::policy::Explanation;
 use crate::principal::Principal;
+use crate::root_key::{Needs, RootError};
 
 /// An error of the KMS, its storage or its state directory.
 #[derive(Debug, thiserror::Error)]
@@ -200,6 +201,12 @@ pub enum Error {
         /// Fingerprint of the key that sealed the database.
         expected: String,
     },
+    /// The root key is not at hand, so that nothing opens.
+    #[error("the key management service is sealed: {0}; `sealgate kms unseal` opens it")]
+    Sealed(Needs),
+    /// A root key cannot be had, or not be made.
+    #[error(transparent)]
+    Root(Box<RootError>),
     /// A root key must not lie beside what it protects.
     #[error(
         "the root key {} would lie inside the state directory {}, and with it in every backup: put \

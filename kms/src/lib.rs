@@ -3,7 +3,7 @@
 //!
 //! # Who wraps whom
 //! ```text
-//! root key            a file outside the state directory                     root_key
+//! root key            outside the state directory, or encrypted under what is  root_key
 //!   └─ database key   derived from it and the database's id                  database
 //!        └─ record    one per KMS key, alias, grant, identity and the        database
 //!           │         header, each under a key of its own, bound to its name
@@ -26,7 +26,7 @@
 //! # What is on disk
 //! In the state directory ([`state`]): a manifest without secrets, and the key database, which opens with
 //! the root key and nothing else. Outside it: the root key. Both in formats with a version, written down
-//! byte by byte in `database.rs`, `root_key/file.rs` and [`message`]. Messages and wrapped data keys are the callers' to keep.
+//! byte by byte in `database.rs`, `root_key/file.rs`, `root_key/record.rs` and [`message`]. Messages and wrapped data keys are the callers' to keep.
 //!
 //! # What is in memory
 //! Backing keys, the database key and data keys in use, each in a [`SecretKey`]: pages locked against
@@ -80,7 +80,7 @@ pub use identity::IdentityMetadata;
 pub use key::{Identity, KeyId, KeyMetadata, KeyRef, KeyTier};
 pub use policy::{Action, Explanation, Reason};
 pub use principal::{Principal, PrincipalKind};
-pub use root_key::{RootKey, RootKeySource};
+pub use root_key::{NewRoot, RootKey, RootKeySource, Share, Sharing, Unlock};
 pub use secret::SecretKey;
 pub use service::{Kms, NewKey, NewPolicy, Question};
 pub use spec::{

@@ -28,7 +28,7 @@ use crate::error::Error;
 use crate::event::{Auditor, RequestIds, Unaudited};
 use crate::key::{Identity, KeyId, KeyRef, KeyTier};
 use crate::policy::PolicyDocument;
-use crate::root_key::RootKey;
+use crate::root_key::{DatabaseId, RootKey};
 use crate::storage::Storage;
 use access::Access;
 use catalogue::Catalogue;
@@ -68,7 +68,18 @@ impl Kms {
         identity: Identity,
         environment: Environment,
     ) -> Result<Self, Error> {
-        let database = Database::create(storage, root, &identity, &environment)?;
+        let id = environment.random_bytes();
+        Self::create_as(storage, (id, root), identity, environment)
+    }
+
+    /// [`create`](Self::create) with an id of the database that the caller has drawn.
+    pub(crate) fn create_as(
+        storage: Arc<dyn Storage>,
+        (id, root): (DatabaseId, &RootKey),
+        identity: Identity,
+        environment: Environment,
+    ) -> Result<Self, Error> {
+        let database = Database::create(storage, (id, root), &identity, &environment)?;
         Self::on(database, identity, environment)?.with_managed_key()
     }
 

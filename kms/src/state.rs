@@ -3,13 +3,17 @@
 //! | name | holds |
 //! |---|---|
 //! | `manifest.json` | format, store id, account, region, where the root key is kept; no secret |
+//! | `root-FINGERPRINT` | a root key, encrypted; none where it stands in a file |
 //! | `lock` | who writes here: locked (flock(2)) by that process, whose description it holds |
 //! | `kms/` | the key database, sealed under the root key |
 //! | `store/` | the certificate store's sealed entries |
 //! | `trust/` | trust stores |
 //!
-//! The root key is not in it, and [`StateDirectory::init`] and
-//! [`open_kms`](StateDirectory::open_kms) refuse one that is.
+//! The root key is not in it in the clear, and [`StateDirectory::init`] and
+//! [`open_kms`](StateDirectory::open_kms) refuse a root key file that is.
+//!
+//! The manifest has format 1, or 2 where it says what format 1 could not: a root key that is not in a
+//! file, or one that is on its way elsewhere.
 //!
 //! # Init and crashes
 //! The manifest is written last: without it there is no state directory, and with it a whole one. A
@@ -40,7 +44,9 @@ use crate::database::{CHANGED, Database, HEADER};
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::key::Identity;
-use crate::root_key::{RootKey, RootKeyFile, RootKeyProvider, RootKeySource};
+use crate::root_key::{
+    self, Places, RootKey, RootKeyFile, RootKeySource, Share, Sharing, Unlock, record_name,
+};
 use crate::service::Kms;
 use crate::storage::{Expected, FileStorage, FileSystem, Storage, SystemFiles, parent};
 
@@ -51,6 +57,8 @@ pub struct StateDirectory {
     store_id: Uuid,
     identity: Identity,
     root_key: RootKeySource,
+    /// Where the root key will be, while the database is sealed anew.
+    next_root_key: Option<RootKeySource>,
     /// Named by whoever opens it, before everything else that names one.
     named: Option<RootKeySource>,
     remarks: Vec<String>,
@@ -59,8 +67,10 @@ pub struct StateDirectory {
 /// What `init` may be told.
 #[derive(Debug, Clone, Default)]
 pub struct InitOptions {
-    /// The root key file; without it [`default_root_key`].
-    pub root_key: Option<PathBuf>,
+    /// Where the root key shall be kept; without it, in the file [`default_root_key`].
+    pub root_key: Option<RootKeySource>,
+    /// How it is shared, where it is.
+    pub sharing: Sharing,
     /// Twelve digits; without it, zeroes.
     pub account: Option<String>,
     /// Without it, `local`.
@@ -80,6 +90,21 @@ impl StateDirectory {
         options: &InitOptions,
         environment: &Environment,
     ) -> Result<Self, Error> {
+        let made = Self::init_with(path, options, &Unlock::default(), environment);
+        made.map(|(directory, _)| directory)
+    }
+
+    /// [`init`](Self::init) where the root key takes what is in `unlock`. Also gives the shares that
+    /// people are to keep, where it is shared: nothing else opens it.
+    ///
+    /// # Errors
+    /// As of [`init`](Self::init); [`Error::Sealed`] where `unlock` does not have what it takes.
+    pub fn init_with(
+        path: &Path,
+        options: &InitOptions,
+        unlock: &Unlock,
+        environment: &Environment,
+    ) -> Result<(Self, Vec<Share>), Error> {
         let plan = Plan::new(path, options)?;
         // Before the lock, which a running balancer holds.
         plan.refuse_second(&FileStorage::new(path))?;
@@ -87,7 +112,7 @@ impl StateDirectory {
         refuse_exposed(&plan.state)?;
         let holder = format!("sealgate init, process {}", std::process::id());
         let _lock = DirectoryLock::take(&plan.state, &holder)?;
-        plan.carry_out(&SystemFiles, environment)
+        plan.carry_out(&SystemFiles, unlock, environment)
     }
 
     /// Reads a state directory's manifest, and looks at who can write beside it.
@@ -173,23 +198,49 @@ impl StateDirectory {
     }
 
     /// Opens the KMS with the root key that was [named](Self::with_root_key), else from `root`, else from
-    /// where the manifest says.
+    /// where the manifest says, by what is in `unlock`.
     ///
     /// # Errors
-    /// Why the root key cannot be had, [`Error::RootKeyInside`], [`Error::WrongRootKey`],
-    /// [`Error::OtherIdentity`], and others of [`Kms::open`].
+    /// [`Error::Sealed`] where `unlock` does not have what it takes; why the root key cannot be had,
+    /// [`Error::RootKeyInside`], [`Error::WrongRootKey`], [`Error::OtherIdentity`], and others of
+    /// [`Kms::open`].
     pub fn open_kms(
         &self,
         root: Option<&RootKeySource>,
+        unlock: &Unlock,
         environment: Environment,
     ) -> Result<Kms, Error> {
-        let source = self.named.as_ref().or(root).unwrap_or(&self.root_key);
-        let RootKeySource::File(file) = source;
-        refuse_inside(file, &self.path)?;
-        let root = source.provider().root_key()?;
         let storage = Arc::new(FileStorage::new(self.kms_directory()));
+        let (id, fingerprint) = Database::described(&*storage)?;
+        let places = self.places(root)?;
+        let (root, _) = root_key::open(&places, fingerprint, id, unlock)?;
         let opened = Kms::open(storage, &root, self.identity.clone(), environment);
         opened.map_err(|error| foreign(error, &self.identity))
+    }
+
+    /// Where the root key may be: of files, the first that is named, and the one to which it goes.
+    fn places(&self, root: Option<&RootKeySource>) -> Result<Places<'static>, Error> {
+        let named = self.named.iter().chain(root).chain([&self.root_key]);
+        let mut places = Places::new(&self.path, named.cloned().collect());
+        if let Some(next) = &self.next_root_key {
+            places.add(next);
+        }
+        for file in &places.files {
+            refuse_inside(file, &self.path)?;
+        }
+        Ok(places)
+    }
+
+    fn manifest(&self) -> Manifest {
+        let known = matches!(self.root_key, RootKeySource::File(_)) && self.next_root_key.is_none();
+        Manifest {
+            format: if known { 1 } else { FORMAT },
+            store: self.store_id,
+            account: self.identity.account.clone(),
+            region: self.identity.region.clone(),
+            root_key: self.root_key.clone(),
+            next_root_key: self.next_root_key.clone(),
+        }
     }
 }
 
@@ -244,7 +295,8 @@ pub fn default_root_key(state: &Path) -> Result<PathBuf, Error> {
 /// All that `init` decides before it writes anything.
 struct Plan {
     state: PathBuf,
-    root_key: PathBuf,
+    root_key: RootKeySource,
+    sharing: Sharing,
     identity: Identity,
 }
 
@@ -253,14 +305,20 @@ impl Plan {
         let account = options.account.as_deref().unwrap_or("000000000000");
         let identity = Identity::new(account, options.region.as_deref().unwrap_or("local"))?;
         let root_key = match &options.root_key {
-            Some(path) => std::path::absolute(path).map_err(Error::io("find", path))?,
-            None => default_root_key(path)?,
+            None => RootKeySource::File(default_root_key(path)?),
+            Some(RootKeySource::File(path)) => {
+                RootKeySource::File(std::path::absolute(path).map_err(Error::io("find", path))?)
+            }
+            Some(elsewhere) => elsewhere.clone(),
         };
-        refuse_inside(&root_key, path)?;
-        refuse_dangling(&root_key)?;
+        if let RootKeySource::File(file) = &root_key {
+            refuse_inside(file, path)?;
+            refuse_dangling(file)?;
+        }
         Ok(Self {
             state: path.to_owned(),
             root_key,
+            sharing: options.sharing,
             identity,
         })
     }
@@ -279,80 +337,83 @@ impl Plan {
     fn carry_out<F: FileSystem + Clone + 'static>(
         &self,
         files: &F,
+        unlock: &Unlock,
         environment: &Environment,
-    ) -> Result<StateDirectory, Error> {
+    ) -> Result<(StateDirectory, Vec<Share>), Error> {
         let top = FileStorage::on(files.clone(), &self.state);
         self.refuse_second(&top)?;
         for directory in [KMS, STORE, TRUST] {
             create_directories(files, &self.state.join(directory))?;
         }
         let mut remarks = Vec::new();
-        let kms = FileStorage::on(files.clone(), self.state.join(KMS));
-        if !Database::exists(&kms)? && !self.store(files).list()?.is_empty() {
+        let kms = Arc::new(FileStorage::on(files.clone(), self.state.join(KMS)));
+        let mut shares = Vec::new();
+        if Database::exists(&*kms)? {
+            self.finish(files, kms.clone(), unlock, environment, &mut remarks)?;
+        } else if !self.store(files).list()?.is_empty() {
             return Err(Error::StoreOrphaned(self.state.clone()));
+        } else if let RootKeySource::File(file) = &self.root_key {
+            let root = key_file(files, file, environment, &mut remarks)?;
+            Kms::create(
+                kms.clone(),
+                &root,
+                self.identity.clone(),
+                environment.clone(),
+            )?;
+        } else {
+            shares = self.begin(files, kms.clone(), unlock, environment)?;
         }
-        let root = self.root_key(files, &kms, environment, &mut remarks)?;
-        let kms = Arc::new(kms);
-        self.key_database(kms.clone(), &root, environment, &mut remarks)?;
-        let manifest = Manifest {
-            format: FORMAT,
-            store: self.store_id(files, &*kms, &mut remarks)?,
-            account: self.identity.account.clone(),
-            region: self.identity.region.clone(),
-            root_key: RootKeySource::File(self.root_key.clone()),
-        };
-        top.put(MANIFEST, &manifest.to_json(), Expected::Absent)?;
-        Ok(StateDirectory {
+        let directory = StateDirectory {
             path: self.state.clone(),
-            store_id: manifest.store,
+            store_id: self.store_id(files, &*kms, &mut remarks)?,
             identity: self.identity.clone(),
-            root_key: manifest.root_key,
+            root_key: self.root_key.clone(),
+            next_root_key: None,
             named: None,
             remarks,
-        })
+        };
+        top.put(MANIFEST, &directory.manifest().to_json(), Expected::Absent)?;
+        Ok((directory, shares))
     }
 
-    fn root_key<F: FileSystem + Clone>(
+    /// A key database under a root key that stands in a record: the record first, for the database
+    /// would not open without.
+    fn begin<F: FileSystem + Clone>(
         &self,
         files: &F,
-        kms: &dyn Storage,
+        kms: Arc<dyn Storage>,
+        unlock: &Unlock,
         environment: &Environment,
-        remarks: &mut Vec<String>,
-    ) -> Result<RootKey, Error> {
-        let file = RootKeyFile::on(files.clone(), &self.root_key);
-        match file.root_key() {
-            Ok(root) => {
-                remarks.push(format!(
-                    "{} was there already, with the fingerprint {}: it is the root key.",
-                    self.root_key.display(),
-                    root.fingerprint()
-                ));
-                Ok(root)
-            }
-            // A new root key would not open the database that is there.
-            Err(missing @ Error::RootKeyMissing(_)) if Database::exists(kms)? => Err(missing),
-            Err(Error::RootKeyMissing(_)) => {
-                if let Some(parent) = self.root_key.parent() {
-                    create_directories(files, parent)?;
-                }
-                file.create(environment)
-            }
-            Err(error) => Err(error),
+    ) -> Result<Vec<Share>, Error> {
+        let id = environment.random_bytes();
+        let wanted = (&self.root_key, self.sharing);
+        let new = root_key::make(files.clone(), wanted, id, unlock, environment)?;
+        if let Some(record) = &new.record {
+            let top = FileStorage::on(files.clone(), &self.state);
+            let name = record_name(new.root.fingerprint());
+            top.put(&name, record, Expected::Absent)?;
         }
+        let identity = self.identity.clone();
+        Kms::create_as(kms, (id, &new.root), identity, environment.clone())?;
+        Ok(new.shares)
     }
 
-    fn key_database(
+    /// The key database that is there, made whole.
+    fn finish<F: FileSystem + Clone + 'static>(
         &self,
-        storage: Arc<dyn Storage>,
-        root: &RootKey,
+        files: &F,
+        kms: Arc<dyn Storage>,
+        unlock: &Unlock,
         environment: &Environment,
         remarks: &mut Vec<String>,
     ) -> Result<(), Error> {
-        let (identity, environment) = (self.identity.clone(), environment.clone());
-        if !Database::exists(&*storage)? {
-            return Kms::create(storage, root, identity, environment).map(drop);
+        let (id, fingerprint) = Database::described(&*kms)?;
+        let places = Places::on(files.clone(), &self.state, vec![self.root_key.clone()]);
+        let (root, found) = root_key::open(&places, fingerprint, id, unlock)?;
+        if let RootKeySource::File(file) = found {
+            remarks.push(found_already(&file, &root));
         }
-        Kms::finish(storage, root, identity, environment)
+        Kms::finish(kms, &root, self.identity.clone(), environment.clone())
             .map_err(|error| foreign(error, &self.identity))?;
         remarks.push(format!(
             "{} held a key database that this root key opens, without a manifest: it is kept.",
@@ -369,7 +430,7 @@ impl Plan {
         kms: &dyn Storage,
         remarks: &mut Vec<String>,
     ) -> Result<Uuid, Error> {
-        let database = Database::id(kms)?;
+        let (database, _) = Database::described(kms)?;
         let id = uuid::Builder::from_random_bytes(database).into_uuid();
         let store = self.store(files);
         let records = store.list()?;
@@ -390,6 +451,35 @@ impl Plan {
     fn store<F: FileSystem + Clone>(&self, files: &F) -> FileStorage<F> {
         FileStorage::on(files.clone(), self.state.join(STORE))
     }
+}
+
+/// The root key in `file`, which is made if it is not there.
+fn key_file<F: FileSystem + Clone>(
+    files: &F,
+    file: &Path,
+    environment: &Environment,
+    remarks: &mut Vec<String>,
+) -> Result<RootKey, Error> {
+    let key = RootKeyFile::on(files.clone(), file);
+    match key.root_key() {
+        Ok(root) => {
+            remarks.push(found_already(file, &root));
+            Ok(root)
+        }
+        Err(Error::RootKeyMissing(_)) => {
+            create_directories(files, parent(file))?;
+            key.create(environment)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+fn found_already(file: &Path, root: &RootKey) -> String {
+    format!(
+        "{} was there already, with the fingerprint {}: it is the root key.",
+        file.display(),
+        root.fingerprint()
+    )
 }
 
 /// Whether a record of the store says that it belongs to the store `id`: its id stands in the clear
@@ -504,14 +594,16 @@ struct Manifest {
     account: String,
     region: String,
     root_key: RootKeySource,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    next_root_key: Option<RootKeySource>,
 }
 
 impl Manifest {
     fn parse(bytes: &[u8]) -> Result<Self, String> {
         let manifest: Self = serde_json::from_slice(bytes).map_err(|error| error.to_string())?;
-        if manifest.format != FORMAT {
+        if !(1..=FORMAT).contains(&manifest.format) {
             return Err(format!(
-                "it has format {}, and this version of sealgate knows {FORMAT}",
+                "it has format {}, and this version of sealgate knows those up to {FORMAT}",
                 manifest.format
             ));
         }
@@ -525,6 +617,7 @@ impl Manifest {
             store_id: self.store,
             identity: identity.map_err(|error| error.to_string())?,
             root_key: self.root_key,
+            next_root_key: self.next_root_key,
             named: None,
             remarks: Vec::new(),
         })
@@ -542,7 +635,7 @@ const LOCK: &str = "lock";
 const KMS: &str = "kms";
 const STORE: &str = "store";
 const TRUST: &str = "trust";
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 const WRITABLE_BY_OTHERS: u32 = 0o022;
 /// Bytes at the start of an entry in which its store's id stands.
 const ID_WITHIN: usize = 64;

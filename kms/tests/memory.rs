@@ -13,7 +13,7 @@ use std::thread;
 
 use kms::{
     Caller, EncryptionContext, Environment, Error, InitOptions, KeyRef, Kms, NewKey, Random,
-    SecretKey, StateDirectory, WrappedKey, aead, secret,
+    SecretKey, StateDirectory, Unlock, WrappedKey, aead, secret,
 };
 
 /// Keys in use stand in locked pages and nowhere else; keys that were dropped stand nowhere at all.
@@ -83,7 +83,7 @@ fn live(
     };
     StateDirectory::init(state, &InitOptions::default(), &environment)?;
     let state = StateDirectory::open(state)?;
-    let kms = state.open_kms(None, environment.clone())?;
+    let kms = state.open_kms(None, &Unlock::default(), environment.clone())?;
     let new = NewKey {
         description: "a customer's".to_owned(),
         alias: Some("alias/shop".to_owned()),
@@ -92,7 +92,7 @@ fn live(
     kms.create_key(&Caller::Internal, new)?;
     kms.rotate_key(&Caller::Internal, &shop())?;
     drop(kms);
-    let kms = state.open_kms(None, environment)?;
+    let kms = state.open_kms(None, &Unlock::default(), environment)?;
     started.send(Arc::new(kms)).expect("the test waits");
     stop.recv().expect_err("the test is over");
     Ok(())

@@ -13,7 +13,7 @@ use crate::testbed::Testbed;
 pub fn open_store(testbed: &Testbed) -> SealedStore {
     let directory = StateDirectory::open(&testbed.state()).expect("init has run");
     let kms = directory
-        .open_kms(None, Environment::system())
+        .open_kms(None, &kms::Unlock::default(), Environment::system())
         .expect("the root key is there");
     let key = Kms::CERTSTORE_ALIAS.parse().expect("an alias");
     SealedStore::new(

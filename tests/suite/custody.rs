@@ -269,7 +269,9 @@ fn root_key_bytes(testbed: &Testbed) -> Vec<u8> {
 /// The data key of an entry: what its wrapped form in the sealed file comes to under the KMS.
 fn data_key(testbed: &Testbed, entry: &str) -> Vec<u8> {
     let directory = StateDirectory::open(&testbed.state()).unwrap();
-    let kms = directory.open_kms(None, Environment::system()).unwrap();
+    let kms = directory
+        .open_kms(None, &kms::Unlock::default(), Environment::system())
+        .unwrap();
     let key = Kms::CERTSTORE_ALIAS.parse().unwrap();
     let id = kms.resolve(&key).unwrap();
     let shown = testbed.json(["cert", "show", entry]);

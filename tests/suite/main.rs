@@ -15,6 +15,8 @@ mod lifecycle;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]
+mod roots;
+#[cfg(test)]
 mod scale;
 #[cfg(test)]
 mod surroundings;

@@ -199,6 +199,6 @@ impl Clear {
 const MAGIC: &[u8; 4] = b"SGKR";
 const NEWEST_VERSION: u8 = 2;
 /// Bytes in a database's id.
-pub(super) const ID_LEN: usize = 16;
+const ID_LEN: usize = 16;
 const SALT_LEN: usize = 16;
 const CLEAR_LEN: usize = 46 + NONCE_LEN;

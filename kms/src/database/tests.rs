@@ -23,8 +23,14 @@ const OWN_POLICY: &str = r#"{"Statement":{"Effect":"Deny","Action":"kms:*","Reso
 /// same at every call.
 fn written(environment: &Environment) -> Arc<MemoryStorage> {
     let storage = Arc::new(MemoryStorage::new());
-    let database =
-        Database::create(storage.clone(), &root_key(1), &identity(), environment).unwrap();
+    let id = environment.random_bytes();
+    let database = Database::create(
+        storage.clone(),
+        (id, &root_key(1)),
+        &identity(),
+        environment,
+    )
+    .unwrap();
     let now = environment.clock.now();
     let key = StoredKey {
         id: ID.parse().unwrap(),
@@ -287,7 +293,12 @@ fn a_missing_header_is_named_and_an_existing_one_not_overwritten() {
     assert_eq!(refused(&storage), [HEADER]);
     let storage = written(&repeatable());
     let before = records(&storage);
-    let again = Database::create(storage.clone(), &root_key(1), &identity(), &repeatable());
+    let again = Database::create(
+        storage.clone(),
+        ([0; 16], &root_key(1)),
+        &identity(),
+        &repeatable(),
+    );
     assert!(matches!(again.map(drop), Err(Error::Conflict(_))));
     assert_eq!(records(&storage), before);
 }
@@ -316,7 +327,7 @@ fn times_out_of_range_are_refused_or_cut() {
 }
 
 fn sealer() -> Sealer {
-    Sealer::new(&root_key(1), [3; ID_LEN], &identity())
+    Sealer::new(&root_key(1), [3; 16], &identity())
 }
 
 proptest! {

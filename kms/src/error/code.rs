@@ -36,6 +36,7 @@ impl Error {
             | Self::InvalidGrant(_)
             | Self::DescriptionTooLong(_)
             | Self::PlaintextTooLong(_) => "ValidationException",
+            Self::Sealed(_) => "KeyUnavailableException",
             _ => "KMSInternalException",
         }
     }

@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 use base64ct::{Base64, Encoding};
 use zeroize::Zeroizing;
 
-use super::{RootKey, RootKeyProvider};
+use super::{RootKey, SourceKind};
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::hygiene::scrubbed;
@@ -46,6 +46,20 @@ impl<F: FileSystem> RootKeyFile<F> {
     pub fn on(files: F, path: impl Into<PathBuf>) -> Self {
         let path = path.into();
         Self { path, files }
+    }
+
+    /// Where the key is kept, for people.
+    pub fn place(&self) -> String {
+        SourceKind::File.of(&self.path.display().to_string())
+    }
+
+    /// Reads the key.
+    ///
+    /// # Errors
+    /// [`Error::RootKeyMissing`], [`Error::RootKeyMalformed`], [`Error::RootKeyExposed`],
+    /// [`Error::RootKeyOwner`]; or what the system says.
+    pub fn root_key(&self) -> Result<RootKey, Error> {
+        scrubbed(|| self.load())
     }
 
     /// Makes a fresh key and writes it; durable when this returns. Its directory exists.
@@ -146,16 +160,6 @@ impl<F: FileSystem> RootKeyFile<F> {
             });
         }
         Ok(())
-    }
-}
-
-impl<F: FileSystem> RootKeyProvider for RootKeyFile<F> {
-    fn place(&self) -> String {
-        format!("the file {}", self.path.display())
-    }
-
-    fn root_key(&self) -> Result<RootKey, Error> {
-        scrubbed(|| self.load())
     }
 }
 

@@ -1,45 +1,35 @@
 //! Root keys: the secret outside the KMS that seals its key database.
+//!
+//! A root key is kept in one of several kinds of place ([`RootKeySource`]). A file holds the key itself
+//! (`file.rs`). Every other place gives a key-encryption key, under which the state directory has the
+//! root key in a *root record* (`record.rs`). What such a place needs from people, or from whoever
+//! starts this process, is handed in as [`Unlock`]; without it the KMS is [sealed](Error::Sealed).
 
+mod credential;
+mod error;
 mod file;
+mod make;
+mod open;
+mod passphrase;
+mod record;
+mod shamir;
+mod share;
+mod source;
 
+pub use error::{Needs, RootError};
 pub use file::RootKeyFile;
+pub use make::{NewRoot, Sharing};
+pub use open::Unlock;
+pub use passphrase::Passphrase;
+pub use share::Share;
+pub use source::{RootKeySource, SourceKind};
 
-use std::path::PathBuf;
-
-use serde::{Deserialize, Serialize};
+pub(crate) use make::make;
+pub(crate) use open::{Places, open};
+pub(crate) use record::{DatabaseId, record_name};
 
 use crate::derive::derive;
-use crate::error::Error;
 use crate::secret::SecretKey;
-
-/// A kind of place that keeps a root key.
-pub trait RootKeyProvider {
-    /// Where the key is kept, for people.
-    fn place(&self) -> String;
-
-    /// Fetches the key.
-    ///
-    /// # Errors
-    /// Why it cannot be had, and what to do about it.
-    fn root_key(&self) -> Result<RootKey, Error>;
-}
-
-/// Which place keeps the root key, as a manifest or a configuration says it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum RootKeySource {
-    /// A file.
-    File(PathBuf),
-}
-
-impl RootKeySource {
-    /// The place itself.
-    pub fn provider(&self) -> Box<dyn RootKeyProvider> {
-        match self {
-            Self::File(path) => Box::new(RootKeyFile::new(path)),
-        }
-    }
-}
 
 /// A root key in memory, with its place for error messages.
 pub struct RootKey {
@@ -93,7 +83,7 @@ impl Fingerprint {
         &self.0
     }
 
-    pub(crate) fn from_bytes(bytes: [u8; Self::LEN]) -> Self {
+    pub(crate) const fn from_bytes(bytes: [u8; Self::LEN]) -> Self {
         Self(bytes)
     }
 }

@@ -2,10 +2,12 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
 use tempfile::TempDir;
+use zeroize::Zeroizing;
 
 use super::*;
 use crate::context::EncryptionContext;
 use crate::key::KeyRef;
+use crate::root_key::{Needs, Passphrase, RootError};
 use crate::service::Caller;
 use crate::storage::lossy::LossyFiles;
 
@@ -37,13 +39,13 @@ impl Scratch {
 
     fn init_with_root(&self, root_key: &Path) -> Result<StateDirectory, Error> {
         self.init_with(&InitOptions {
-            root_key: Some(root_key.to_owned()),
+            root_key: Some(RootKeySource::File(root_key.to_owned())),
             ..InitOptions::default()
         })
     }
 
     fn open_kms(&self) -> Result<Kms, Error> {
-        StateDirectory::open(&self.state)?.open_kms(None, Environment::system())
+        StateDirectory::open(&self.state)?.open_kms(None, &Unlock::default(), Environment::system())
     }
 }
 
@@ -85,7 +87,7 @@ fn account_and_region_are_recorded() {
     let options = InitOptions {
         account: Some("123456789012".to_owned()),
         region: Some("eu-central-1".to_owned()),
-        root_key: None,
+        ..InitOptions::default()
     };
     scratch.init_with(&options).unwrap();
     let arn = scratch
@@ -170,7 +172,7 @@ fn a_root_key_that_moved_inside_is_not_used() {
     let inside = scratch.state.join("root.key");
     fs::rename(&scratch.root_key, &inside).unwrap();
     let inside = RootKeySource::File(inside);
-    let refused = state.open_kms(Some(&inside), Environment::system());
+    let refused = state.open_kms(Some(&inside), &Unlock::default(), Environment::system());
     assert!(matches!(
         refused.map(drop),
         Err(Error::RootKeyInside { .. })
@@ -350,11 +352,11 @@ fn format_1_stays_readable_and_a_later_one_is_refused() {
     let state = manifest.into_state(Path::new("/state")).unwrap();
     let root_key = RootKeySource::File("/etc/sealgate/root.key".into());
     assert_eq!(state.root_key, root_key);
-    let later = text.replace("\"format\": 1", "\"format\": 2");
+    let later = text.replace("\"format\": 1", "\"format\": 3");
     assert!(
         Manifest::parse(later.as_bytes())
             .unwrap_err()
-            .contains("format 2")
+            .contains("format 3")
     );
 }
 
@@ -369,46 +371,246 @@ fn the_default_root_key_is_beside_the_state() {
     assert!(default_root_key(Path::new("/")).is_err());
 }
 
+/// A manifest of format 2 as it was first written: it must be readable for ever.
+#[test]
+fn format_2_stays_readable() {
+    let text = include_str!("../../vectors/manifest-2.json");
+    let manifest = Manifest::parse(text.as_bytes()).unwrap();
+    let state = manifest.into_state(Path::new("/state")).unwrap();
+    assert_eq!(state.root_key, RootKeySource::Credential("root".to_owned()));
+    assert_eq!(state.next_root_key, Some(RootKeySource::Passphrase));
+    assert_eq!(state.manifest().to_json(), text.as_bytes());
+}
+
+// === root keys that are in no file ===
+
+fn passphrase(text: &str) -> Unlock {
+    Unlock {
+        passphrase: Some(Passphrase::new(Zeroizing::new(text.as_bytes().to_vec()))),
+        ..Unlock::default()
+    }
+}
+
+/// A directory of credentials, among which is `root`.
+fn credentials() -> (TempDir, Unlock) {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("root");
+    fs::write(&path, [7; 32]).unwrap();
+    fs::set_permissions(&path, PermissionsExt::from_mode(0o400)).unwrap();
+    let unlock = Unlock {
+        credentials: Some(directory.path().to_owned()),
+        ..Unlock::default()
+    };
+    (directory, unlock)
+}
+
+impl Scratch {
+    fn init_under(&self, source: RootKeySource, unlock: &Unlock) -> (StateDirectory, Vec<Share>) {
+        let options = InitOptions {
+            root_key: Some(source),
+            ..InitOptions::default()
+        };
+        StateDirectory::init_with(&self.state, &options, unlock, &Environment::system()).unwrap()
+    }
+
+    fn open_with(&self, unlock: &Unlock) -> Result<Kms, Error> {
+        StateDirectory::open(&self.state)?.open_kms(None, unlock, Environment::system())
+    }
+}
+
+#[test]
+fn a_passphrase_opens_what_was_made_under_it() {
+    let scratch = scratch();
+    let (made, shares) = scratch.init_under(
+        RootKeySource::Passphrase,
+        &passphrase("correct horse battery"),
+    );
+    assert!(shares.is_empty() && !scratch.root_key.exists());
+    assert_eq!(made.root_key(), &RootKeySource::Passphrase);
+    works(
+        &scratch
+            .open_with(&passphrase("correct horse battery"))
+            .unwrap(),
+    );
+    let wrong = scratch.open_with(&passphrase("correct horse batterx"));
+    assert!(
+        matches!(wrong.map(drop), Err(Error::Root(why)) if matches!(*why, RootError::PassphraseWrong))
+    );
+    let without = scratch.open_kms();
+    assert!(matches!(
+        without.map(drop),
+        Err(Error::Sealed(Needs::Passphrase))
+    ));
+}
+
+#[test]
+fn shares_open_what_was_made_under_them_whoever_brings_them() {
+    let scratch = scratch();
+    let (_, shares) = scratch.init_under(RootKeySource::Shamir, &Unlock::default());
+    assert_eq!(shares.len(), 3);
+    let typed = |index: usize| Share::parse(shares[index].text().as_bytes()).unwrap();
+    let with = |indices: &[usize]| Unlock {
+        shares: indices.iter().map(|index| typed(*index)).collect(),
+        ..Unlock::default()
+    };
+    for two in [[0, 1], [2, 0], [1, 2]] {
+        works(&scratch.open_with(&with(&two)).unwrap());
+    }
+    let too_few = scratch.open_with(&with(&[1]));
+    let Err(Error::Sealed(needs)) = too_few.map(drop) else {
+        panic!("one is not enough");
+    };
+    assert!(matches!(
+        needs,
+        Needs::Shares {
+            missing: 1,
+            threshold: 2,
+            count: 3
+        }
+    ));
+    let twice = scratch.open_with(&with(&[1, 1])).map(drop);
+    assert!(matches!(twice, Err(Error::Root(why)) if matches!(*why, RootError::ShareRepeated(2))));
+}
+
+#[test]
+fn a_credential_opens_what_was_made_under_it() {
+    let scratch = scratch();
+    let (_directory, unlock) = credentials();
+    scratch.init_under(RootKeySource::Credential("root".to_owned()), &unlock);
+    works(&scratch.open_with(&unlock).unwrap());
+    assert!(matches!(
+        scratch.open_kms().map(drop),
+        Err(Error::Sealed(_))
+    ));
+}
+
+#[test]
+fn every_byte_of_a_root_record_flipped_or_cut_is_named() {
+    let scratch = scratch();
+    let (_directory, unlock) = credentials();
+    scratch.init_under(RootKeySource::Credential("root".to_owned()), &unlock);
+    let record = root_record(&scratch.state);
+    let good = fs::read(&record).unwrap();
+    let refused = |bytes: &[u8]| {
+        fs::write(&record, bytes).unwrap();
+        let refused = scratch.open_with(&unlock).map(drop).unwrap_err();
+        assert!(
+            refused.to_string().contains(&record.display().to_string()),
+            "{refused}"
+        );
+    };
+    for at in 0..good.len() {
+        // The kind decides what it takes; that of shares cannot be asked for what it takes here.
+        let mut changed = good.clone();
+        changed[at] ^= 0x40;
+        refused(&changed);
+        refused(&good[..at]);
+    }
+    refused(&[&good[..], b"x"].concat());
+    fs::remove_file(&record).unwrap();
+    let missing = scratch.open_with(&unlock).map(drop).unwrap_err();
+    assert!(
+        missing.to_string().contains(&record.display().to_string()),
+        "{missing}"
+    );
+    fs::write(&record, &good).unwrap();
+    works(&scratch.open_with(&unlock).unwrap());
+}
+
+#[test]
+fn a_root_record_of_another_database_is_refused() {
+    let (one, other) = (scratch(), scratch());
+    let (_directory, unlock) = credentials();
+    for scratch in [&one, &other] {
+        scratch.init_under(RootKeySource::Credential("root".to_owned()), &unlock);
+    }
+    let (mine, theirs) = (root_record(&one.state), root_record(&other.state));
+    // Whatever it is called.
+    fs::copy(&theirs, one.state.join(theirs.file_name().unwrap())).unwrap();
+    works(&one.open_with(&unlock).unwrap());
+    fs::copy(&theirs, &mine).unwrap();
+    let refused = one.open_with(&unlock).map(drop).unwrap_err();
+    assert!(
+        refused.to_string().contains("it is of another root key"),
+        "{refused}"
+    );
+}
+
+/// The root record of a state directory that has one.
+fn root_record(state: &Path) -> PathBuf {
+    let mut files = fs::read_dir(state)
+        .unwrap()
+        .map(|file| file.unwrap().path());
+    let is_record = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        name.starts_with("root-")
+    };
+    files.find(is_record).unwrap()
+}
+
 // === a power failure during init ===
 
 fn plan() -> Plan {
     Plan {
         state: "/var/state".into(),
-        root_key: "/etc/keys/root.key".into(),
+        root_key: RootKeySource::File("/etc/keys/root.key".into()),
+        sharing: Sharing::default(),
         identity: Identity::new("000000000000", "local").unwrap(),
     }
 }
 
-fn init_on(files: &LossyFiles) -> Result<StateDirectory, Error> {
-    let plan = plan();
+/// A plan whose root key takes a credential, and what it takes.
+fn plan_with_credential() -> (TempDir, Plan, Unlock) {
+    let (directory, unlock) = credentials();
+    let plan = Plan {
+        root_key: RootKeySource::Credential("root".to_owned()),
+        ..plan()
+    };
+    (directory, plan, unlock)
+}
+
+fn init_on(files: &LossyFiles, plan: &Plan, unlock: &Unlock) -> Result<StateDirectory, Error> {
     create_directories(files, &plan.state)?;
-    plan.carry_out(files, &Environment::system())
+    let made = plan.carry_out(files, unlock, &Environment::system());
+    made.map(|(directory, _)| directory)
 }
 
 /// Opens the state as a start of the balancer would.
-fn start_on(files: &LossyFiles) -> Result<Kms, Error> {
-    let plan = plan();
+fn start_on(files: &LossyFiles, plan: &Plan, unlock: &Unlock) -> Result<Kms, Error> {
     let state = StateDirectory::open_on(files, &plan.state)?;
-    let root = RootKeyFile::on(files.clone(), plan.root_key).root_key()?;
     let storage = Arc::new(FileStorage::on(files.clone(), state.kms_directory()));
+    let (id, fingerprint) = Database::described(&*storage)?;
+    let places = Places::on(files.clone(), &plan.state, vec![state.root_key.clone()]);
+    let (root, _) = root_key::open(&places, fingerprint, id, unlock)?;
     Kms::open(storage, &root, state.identity, Environment::system())
 }
 
 #[test]
 fn a_power_failure_at_any_call_of_init_leaves_a_whole_state_or_none() {
+    survives_power_failures(&plan(), &Unlock::default());
+}
+
+#[test]
+fn so_it_does_where_the_root_key_is_in_a_record() {
+    let (_directory, plan, unlock) = plan_with_credential();
+    survives_power_failures(&plan, &unlock);
+}
+
+fn survives_power_failures(plan: &Plan, unlock: &Unlock) {
     let files = LossyFiles::new();
-    init_on(&files).unwrap();
+    init_on(&files, plan, unlock).unwrap();
     for call in 0..=files.calls() {
         let files = LossyFiles::new();
         files.lose_power_at(call);
-        let acknowledged = init_on(&files).is_ok();
+        let acknowledged = init_on(&files, plan, unlock).is_ok();
         for seed in 0..30 {
             let files = files.after_power_loss(seed);
-            match start_on(&files) {
+            match start_on(&files, plan, unlock) {
                 Ok(kms) => works(&kms),
                 Err(Error::NoStateDirectory(_) | Error::ManifestMissing(_)) if !acknowledged => {
-                    init_on(&files).unwrap_or_else(|e| panic!("call {call}, seed {seed}: {e}"));
-                    works(&start_on(&files).unwrap());
+                    init_on(&files, plan, unlock)
+                        .unwrap_or_else(|e| panic!("call {call}, seed {seed}: {e}"));
+                    works(&start_on(&files, plan, unlock).unwrap());
                 }
                 Err(error) => panic!("call {call}, seed {seed}: {error}"),
             }

@@ -1,14 +1,13 @@
 //! The work on keys and certificates: done by whoever holds the state directory's lock, a running
 //! balancer or, while none runs, the command itself.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
 use certstore::trust::TrustStores;
 use certstore::{CsrRequest, Encoding, EntrySummary, Import, KeyFamily, PrivateKey, SealedStore};
 use kms::storage::FileStorage;
-use kms::{Caller, Environment, KeyRef, Kms, RootKeySource, StateDirectory};
+use kms::{Caller, Environment, KeyRef, Kms, StateDirectory};
 
 use super::describe::{broken, entry, key};
 use super::protocol::{
@@ -28,22 +27,22 @@ pub struct Custody {
 /// What a configuration says of the KMS and the store; nothing: what the state directory says.
 #[derive(Debug, Clone, Default)]
 pub struct CustodyOptions {
-    /// Where the root key comes from.
-    pub root_key: Option<PathBuf>,
     /// The KMS key that wraps data keys.
     pub certstore_key: Option<String>,
 }
 
 impl Custody {
-    /// Opens KMS and store of a state directory. Only reads.
+    /// The store of a state directory, and its KMS, which was opened. Only reads.
     ///
     /// # Errors
-    /// What is wrong with the directory, the root key or the key database.
-    pub fn open(directory: StateDirectory, options: &CustodyOptions) -> Result<Self, Refusal> {
+    /// What is wrong with the options.
+    pub fn open(
+        directory: StateDirectory,
+        kms: Kms,
+        options: &CustodyOptions,
+    ) -> Result<Self, Refusal> {
         let environment = Environment::system();
-        let root = options.root_key.clone().map(RootKeySource::File);
-        let opened = directory.open_kms(root.as_ref(), environment.clone());
-        let kms = Arc::new(opened.map_err(Refusal::failed)?);
+        let kms = Arc::new(kms);
         let key = options
             .certstore_key
             .as_deref()

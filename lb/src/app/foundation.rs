@@ -6,9 +6,9 @@ use std::time::{Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use certstore::{BrokenEntry, CertTable, Change, ServedCertificate, Watcher};
-use config::{CertificateSelector, Config, Listener, ListenerTls, RootKey, UnknownSni};
+use config::{CertificateSelector, Config, Listener, ListenerTls, UnknownSni};
 use ipnet::IpNet;
-use kms::{Caller, StateDirectory};
+use kms::{Caller, Kms, StateDirectory};
 use tracing::{error, info, warn};
 
 use crate::access_log::AccessLog;
@@ -41,17 +41,18 @@ pub struct Prepared {
 }
 
 impl Foundation {
-    /// Opens the keys, and every certificate of the store. Only reads.
+    /// Opens every certificate of the store with the keys of `kms`. Only reads.
     ///
     /// # Errors
     /// Why there is nothing to serve from. A file of the store that does not open harms nobody else.
     pub fn open(
         directory: StateDirectory,
+        kms: Kms,
         config: &Config,
         workers: usize,
     ) -> Result<Self, Refusal> {
         refuse_region(&directory, config)?;
-        let custody = Custody::open(directory, &custody_options(config))?;
+        let custody = Custody::open(directory, kms, &custody_options(config))?;
         remark_on_keys(&custody);
         let key = config.certstore_key.parse().map_err(Refusal::usage)?;
         let found = custody.kms().describe_key(&Caller::Internal, &key);
@@ -281,10 +282,6 @@ fn refuse_region(directory: &StateDirectory, config: &Config) -> Result<(), Refu
 /// What a configuration says of keys.
 fn custody_options(config: &Config) -> CustodyOptions {
     CustodyOptions {
-        root_key: config
-            .root_key
-            .as_ref()
-            .map(|RootKey::File(path)| path.clone()),
         certstore_key: Some(config.certstore_key.clone()),
     }
 }

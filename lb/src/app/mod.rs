@@ -21,7 +21,7 @@ use std::time::{Duration, Instant, SystemTime};
 use arc_swap::ArcSwap;
 use certstore::Watcher;
 use config::{Config, Loaded};
-use kms::{DirectoryLock, StateDirectory};
+use kms::{DirectoryLock, Kms, StateDirectory};
 use parking_lot::{Condvar, Mutex};
 use tokio::runtime::Handle;
 use tracing::{info, warn};
@@ -101,17 +101,15 @@ impl App {
     /// # Errors
     /// Why it cannot: nothing is bound or changed then.
     pub fn start(
-        directory: StateDirectory,
+        (directory, lock, kms): (StateDirectory, DirectoryLock, Kms),
         config_file: &Path,
         loaded: Loaded,
-        holder: &str,
     ) -> Result<Arc<Self>, Refusal> {
-        let lock = lock(&directory, holder)?;
         limits::raise_open_files();
         let digest = watch::digest_of(loaded.text.as_bytes());
         let config = Arc::new(loaded.config);
         let workers = worker_count(&config);
-        let foundation = Foundation::open(directory.clone(), &config, workers)?;
+        let foundation = Foundation::open(directory.clone(), kms, &config, workers)?;
         let foundation = Arc::new(foundation);
         let log = foundation.access_log(&config, None)?;
         let prepared = foundation.prepare(config.clone(), None, log)?;
@@ -203,7 +201,10 @@ impl App {
 }
 
 /// Becomes the writer of the state directory; a command that is at work there is waited for.
-fn lock(directory: &StateDirectory, holder: &str) -> Result<DirectoryLock, Refusal> {
+///
+/// # Errors
+/// Who holds it, or what the system says.
+pub fn lock(directory: &StateDirectory, holder: &str) -> Result<DirectoryLock, Refusal> {
     let deadline = Instant::now() + LOCK;
     loop {
         match directory.lock(holder) {

@@ -43,10 +43,11 @@ impl Session {
         let done = loop {
             match directory.lock(&holder()) {
                 Ok(_lock) => {
-                    let custody = Custody::open(directory.clone(), &CustodyOptions::default());
-                    break custody
-                        .and_then(|custody| custody.handle(request, secret, &progress))
-                        .map_err(Failure::from);
+                    let custody = self.custody(&directory);
+                    break custody.and_then(|custody| {
+                        let done = custody.handle(request, secret, &progress);
+                        done.map_err(Failure::from)
+                    });
                 }
                 Err(kms::Error::Locked { .. }) if Instant::now() < deadline => {}
                 Err(error) => break Err(Failure::failed(error)),
@@ -58,6 +59,13 @@ impl Session {
         };
         bar.finish_and_clear();
         done
+    }
+
+    /// The keys and the store, opened by this process.
+    fn custody(&self, directory: &StateDirectory) -> Result<Custody, Failure> {
+        let kms = self.open_kms(directory, None)?;
+        let options = CustodyOptions::default();
+        Ok(Custody::open(directory.clone(), kms, &options)?)
     }
 
     /// Asks the running balancer.

@@ -15,6 +15,7 @@ use serde_json::json;
 
 use super::failure::Failure;
 use super::output::count;
+use super::root_target::root_key_source;
 use super::session::Session;
 use crate::admin::describe;
 use crate::app::Foundation;
@@ -40,7 +41,9 @@ pub fn run(session: &Session, options: &Check) -> Result<(), Failure> {
     let config = Arc::new(loaded.config);
     let directory = session.directory()?;
     let socket = admin_socket(&directory, &config);
-    let foundation = Foundation::open(directory, &config, 1)?;
+    let root = config.root_key.as_ref().map(root_key_source);
+    let kms = session.open_kms(&directory, root.as_ref())?;
+    let foundation = Foundation::open(directory, kms, &config, 1)?;
     let prepared = foundation.prepare(config.clone(), None, None)?;
     if let Some(AccessLog::File(path)) = &config.access_log {
         log_place(path).map_err(|why| {

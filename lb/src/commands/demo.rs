@@ -24,7 +24,7 @@ use super::leave;
 use super::session::Session;
 use crate::admin::Control;
 use crate::admin::custody::{Custody, CustodyOptions};
-use crate::app::App;
+use crate::app::{self, App};
 
 /// Options of `sealgate demo`.
 #[derive(Debug, Args)]
@@ -50,17 +50,16 @@ pub fn run(session: &Session, options: &Demo) -> Result<(), Failure> {
     let directory = StateDirectory::init(&state, &InitOptions::default(), &Environment::system())
         .map_err(Failure::failed)?;
     let ca = scratch.path().join("ca.pem");
-    let lock = directory
-        .lock(&super::ask::holder())
-        .map_err(Failure::failed)?;
-    fs::write(&ca, certificate(directory.clone())?).map_err(Failure::failed)?;
-    drop(lock);
+    let lock = app::lock(&directory, &super::ask::holder())?;
+    let certificate = certificate(session, directory.clone())?;
+    fs::write(&ca, certificate).map_err(Failure::failed)?;
     let targets = [target("one")?, target("two")?];
     let config = scratch.path().join("sealgate.yaml");
     let yaml = yaml(options.port, targets);
     fs::write(&config, &yaml).map_err(Failure::failed)?;
     let loaded = super::check::load(session, &config)?;
-    let app = App::start(directory.clone(), &config, loaded, &super::ask::holder())?;
+    let kms = session.open_kms(&directory, None)?;
+    let app = App::start((directory.clone(), lock, kms), &config, loaded)?;
     end_on_signals(app.clone()).map_err(Failure::failed)?;
     let port = bound_port(&app).unwrap_or(options.port);
     session
@@ -101,12 +100,13 @@ fn refuse_taken(port: u16) -> Result<(), Failure> {
 }
 
 /// Seals a certificate for this machine, and gives the certificate of the CA that issued it.
-fn certificate(directory: StateDirectory) -> Result<String, Failure> {
+fn certificate(session: &Session, directory: StateDirectory) -> Result<String, Failure> {
     let ca = TestCa::new(&Environment::system()).map_err(Failure::failed)?;
     let (chain, key) = ca
         .issue(&["localhost", "127.0.0.1"])
         .map_err(Failure::failed)?;
-    let custody = Custody::open(directory, &CustodyOptions::default())?;
+    let kms = session.open_kms(&directory, None)?;
+    let custody = Custody::open(directory, kms, &CustodyOptions::default())?;
     let import = Import {
         name: "localhost".to_owned(),
         chain_pem: vec![("the test CA's answer".to_owned(), chain)],
@@ -205,7 +205,7 @@ fn story(
          See for yourself, more than once: both targets answer.\n\n  \
          curl --cacert {} https://localhost:{port}/\n\n\
          Ctrl-C ends it, and removes everything that it made.",
-        directory.root_key().provider().place(),
+        directory.root_key().place(),
         directory.path().display(),
         yaml.lines()
             .map(|line| format!("     {line}\n"))

@@ -16,12 +16,14 @@ pub mod leave;
 pub mod logging;
 pub mod output;
 pub mod prompt;
+pub mod root_target;
 pub mod run;
 pub mod running;
 pub mod session;
 pub mod signals;
 pub mod store;
 pub mod trust;
+pub mod unlock;
 pub mod words;
 
 pub use cli::{Cli, main};

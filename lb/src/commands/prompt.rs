@@ -26,14 +26,14 @@ pub fn with_passphrase<T, E: fmt::Display>(
     if let Some(path) = file {
         return open(first_line(path)?.as_bytes()).map_err(Failure::failed);
     }
-    if !io::stdin().is_terminal() {
+    if !can_ask() {
         return Err(Failure::usage(format!(
             "{what} is encrypted, and there is no terminal to ask for its passphrase: give \
              --key-passphrase-file FILE"
         )));
     }
-    restore_when_interrupted().map_err(|error| asking(what, &error))?;
-    tries(|| ask(what), open, is_wrong)
+    let question = format!("Passphrase of {what}");
+    tries(|| ask(&question), open, is_wrong)
 }
 
 fn tries<T, E: fmt::Display>(
@@ -55,8 +55,18 @@ fn again(error: &impl fmt::Display) {
     let _ = writeln!(io::stderr(), "{}; try again", plain(&error.to_string()));
 }
 
-fn ask(what: &str) -> Result<Zeroizing<String>, Failure> {
-    let asked = rpassword::prompt_password(format!("Passphrase of {}: ", plain(what)));
+/// Whether there is somebody to ask.
+pub fn can_ask() -> bool {
+    io::stdin().is_terminal()
+}
+
+/// Asks for `what` on the terminal, without showing what is typed.
+///
+/// # Errors
+/// When nobody answers.
+pub fn ask(what: &str) -> Result<Zeroizing<String>, Failure> {
+    restore_when_interrupted().map_err(|error| asking(what, &error))?;
+    let asked = rpassword::prompt_password(format!("{}: ", plain(what)));
     asked
         .map(Zeroizing::new)
         .map_err(|error| match error.kind() {
@@ -66,7 +76,7 @@ fn ask(what: &str) -> Result<Zeroizing<String>, Failure> {
 }
 
 fn asking(what: &str, error: &io::Error) -> Failure {
-    Failure::failed(format!("no passphrase for {what}: {error}"))
+    Failure::failed(format!("no answer to `{what}`: {error}"))
 }
 
 /// From here on, a signal that ends the process gives the terminal its echo back first.
@@ -102,7 +112,11 @@ pub fn read_secret(path: &Path, limit: usize) -> Result<Zeroizing<Vec<u8>>, Fail
     read.map_err(|error| Failure::reading(path, &error))
 }
 
-fn first_line(path: &Path) -> Result<Zeroizing<String>, Failure> {
+/// The first line of `path`, which is a secret.
+///
+/// # Errors
+/// When it cannot be read, or there is none.
+pub fn first_line(path: &Path) -> Result<Zeroizing<String>, Failure> {
     let bytes = read_secret(path, PASSPHRASE_LIMIT)?;
     let line = bytes
         .split(|byte| *byte == b'\n')
@@ -112,7 +126,7 @@ fn first_line(path: &Path) -> Result<Zeroizing<String>, Failure> {
     match std::str::from_utf8(line) {
         Ok(text) if !text.is_empty() => Ok(Zeroizing::new(text.to_owned())),
         Ok(_) => Err(Failure::failed(format!(
-            "{} holds no passphrase",
+            "{} holds no secret in its first line",
             path.display()
         ))),
         Err(_) => Err(Failure::failed(format!("{} is not UTF-8", path.display()))),

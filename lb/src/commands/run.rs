@@ -10,9 +10,10 @@ use tracing::warn;
 
 use super::failure::Failure;
 use super::logging::{self, Logging};
+use super::root_target::root_key_source;
 use super::session::Session;
 use super::signals::Signals;
-use crate::app::App;
+use crate::app::{self, App};
 
 /// Options of `sealgate run`.
 #[derive(Debug, Args)]
@@ -55,7 +56,10 @@ pub fn start(
 ) -> Result<Running, Failure> {
     let signals = Signals::catch().map_err(Failure::failed)?;
     let loaded = load(session, config)?;
-    let app = App::start(directory, config, loaded, &super::ask::holder())?;
+    let lock = app::lock(&directory, &super::ask::holder())?;
+    let root = loaded.config.root_key.as_ref().map(root_key_source);
+    let kms = session.open_kms(&directory, root.as_ref())?;
+    let app = App::start((directory, lock, kms), config, loaded)?;
     signals.obey(app.clone()).map_err(Failure::failed)?;
     Ok(Running { app })
 }

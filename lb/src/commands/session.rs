@@ -30,6 +30,9 @@ pub struct Common {
         hide_env_values = true
     )]
     pub root_key: Option<PathBuf>,
+    /// File descriptor that has the root key's passphrase in its first line
+    #[arg(long, global = true, help_heading = GLOBAL, value_name = "FD")]
+    pub passphrase_fd: Option<u32>,
     /// Text for people or JSON for programs
     #[arg(
         long,
@@ -50,6 +53,8 @@ pub struct Session {
     pub state: PathBuf,
     /// The root key file, where one was named.
     pub root_key: Option<PathBuf>,
+    /// The file descriptor that has the root key's passphrase, where one was named.
+    pub passphrase_fd: Option<u32>,
     /// Where results and remarks go.
     pub output: Output,
 }
@@ -59,6 +64,7 @@ impl From<Common> for Session {
         Self {
             state: common.state,
             root_key: common.root_key,
+            passphrase_fd: common.passphrase_fd,
             output: Output::new(common.output),
         }
     }
