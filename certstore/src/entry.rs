@@ -2,14 +2,16 @@
 
 use std::time::SystemTime;
 
-use kms::{KeyId, WrappedKey};
+use kms::KeyId;
+use kms::message::Header as WrappedHeader;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::prelude::FromDer;
 
 use crate::certificate::{self, CertificateInfo};
 use crate::error::Error;
-use crate::format::{Content, SealedEntry};
+use crate::format::{Content, DataKeySource, SealedEntry};
 use crate::key_type::KeyType;
 
 /// What is said of an entry without its key.
@@ -34,10 +36,12 @@ pub struct EntrySummary {
     pub certificate: Option<CertificateInfo>,
     /// How many certificates its chain has, the leaf among them.
     pub chain_length: usize,
-    /// The KMS key that wraps its data key.
-    pub kms_key: KeyId,
+    /// The bucket key that its data key is derived from; none where the KMS wraps its own.
+    pub bucket_key: Option<Uuid>,
+    /// The KMS key that wraps its data key or bucket key; none where the bucket key's record cannot be read.
+    pub kms_key: Option<KeyId>,
     /// The generation of that key's material.
-    pub backing_key: u32,
+    pub backing_key: Option<u32>,
 }
 
 impl EntrySummary {
@@ -46,13 +50,13 @@ impl EntrySummary {
         self.certificate.is_none()
     }
 
-    /// Reads the clear part of an entry.
-    pub(crate) fn of(file: &str, entry: &SealedEntry<'_>) -> Result<Self, Error> {
+    /// Reads the clear part of an entry, whose key or bucket key is `wrapped_by` that, if it can be known.
+    pub(crate) fn of(
+        file: &str,
+        entry: &SealedEntry<'_>,
+        wrapped_by: Option<WrappedHeader>,
+    ) -> Result<Self, Error> {
         let header = &entry.header;
-        let wrapped = WrappedKey::from_bytes(entry.wrapped.to_vec());
-        let wrapped = wrapped
-            .header()
-            .ok_or(Error::Malformed("its data key is no ciphertext of the KMS"))?;
         let (names, certificate, chain_length) = match &header.content {
             Content::Request(der) => (requested_names(der)?, None, 0),
             Content::Chain(chain) => {
@@ -70,8 +74,12 @@ impl EntrySummary {
             names,
             certificate,
             chain_length,
-            kms_key: wrapped.key_id,
-            backing_key: wrapped.backing_key,
+            bucket_key: match header.source {
+                DataKeySource::Wrapped => None,
+                DataKeySource::Derived(id) => Some(id.uuid()),
+            },
+            kms_key: wrapped_by.map(|by| by.key_id),
+            backing_key: wrapped_by.map(|by| by.backing_key),
         })
     }
 }

@@ -208,6 +208,17 @@ pub enum Error {
     /// It is no trust store.
     #[error("it is no trust store, and does not belong here: move it away")]
     NotATrustStore,
+    /// It is no bucket key.
+    #[error("it is no bucket key, and does not belong here: move it away")]
+    NotABucketKey,
+    /// The record of an entry's bucket key cannot be used.
+    #[error("its bucket key, the file {file} beside it, cannot be used: {reason}")]
+    BucketKey {
+        /// The record's name in the store's directory.
+        file: String,
+        /// What is wrong with it.
+        reason: Box<Error>,
+    },
     /// A later program wrote it.
     #[error("it was written by a later version of this program ({0}): update this one")]
     LaterFormat(String),

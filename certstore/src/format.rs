@@ -16,26 +16,33 @@
 //! | 8 | when it was written, in seconds since 1970 |
 //! | 1 | content: 0 a request (the certificate is still to come), 1 a chain |
 //! | 4 + n | the request (PKCS#10 in DER); for a chain: one byte, the number of certificates, then for each 4 + n, leaf first |
-//! | 1 | key source: 1 wrapped. (2 is kept for keys derived from a bucket key, whose id will follow.) |
+//! | 1 | key source: 1 wrapped, 2 derived |
+//! | 16 | for a derived key only: id of the bucket key |
 //! | 32 | salt, random, drawn anew with every write |
 //!
 //! Behind it:
 //!
 //! | bytes | field |
 //! |---|---|
-//! | 2 + n | the data key, wrapped by the KMS under the encryption context of store, region and entry |
+//! | 2 + n | for a wrapped key only: the data key, wrapped by the KMS under the encryption context of store, region and entry |
 //! | 12 | nonce, random |
 //! | n | the private key, PKCS#8 in DER, encrypted under the data key |
 //! | 16 | tag |
+//!
+//! A derived data key is HKDF-SHA256(bucket key, salt = the salt, info = magic ‖ format ‖ id of the store ‖
+//! name of the entry); the bucket key's record is written down in `bucket/record.rs`.
 //!
 //! The wrapped data key is no part of the additional data, so that another KMS key can wrap it anew
 //! without touching the payload; the KMS authenticates it.
 
 use std::time::{Duration, SystemTime};
 
+use kms::SecretKey;
 use kms::aead::{NONCE_LEN, TAG_LEN};
+use kms::derive::derive;
 use uuid::Uuid;
 
+use crate::bucket::BucketId;
 use crate::bytes::{CUT, Reader, push_long, push_short};
 use crate::error::Error;
 use crate::import::{MAX_CHAIN, MAX_CHAIN_BYTES};
@@ -54,7 +61,17 @@ pub(crate) struct Header<'a> {
     /// In whole seconds.
     pub(crate) written: SystemTime,
     pub(crate) content: Content<'a>,
+    pub(crate) source: DataKeySource,
     pub(crate) salt: [u8; SALT_LEN],
+}
+
+/// Where the data key comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DataKeySource {
+    /// It stands in the entry, wrapped by the KMS.
+    Wrapped,
+    /// It is derived from this bucket key.
+    Derived(BucketId),
 }
 
 /// What the key is for.
@@ -72,7 +89,8 @@ pub(crate) struct SealedEntry<'a> {
     pub(crate) header: Header<'a>,
     /// The header's bytes: the additional data.
     pub(crate) clear: &'a [u8],
-    pub(crate) wrapped: &'a [u8],
+    /// The wrapped data key; none where it is derived.
+    pub(crate) wrapped: Option<&'a [u8]>,
     pub(crate) nonce: &'a [u8; NONCE_LEN],
     pub(crate) ciphertext: &'a [u8],
     pub(crate) tag: &'a [u8; TAG_LEN],
@@ -92,9 +110,21 @@ impl Header<'_> {
         out.extend_from_slice(&self.version.to_be_bytes());
         out.extend_from_slice(&seconds(self.written).to_be_bytes());
         self.content.encode(&mut out);
-        out.push(WRAPPED);
+        self.source.encode(&mut out);
         out.extend_from_slice(&self.salt);
         out
+    }
+}
+
+impl DataKeySource {
+    fn encode(self, out: &mut Vec<u8>) {
+        match self {
+            Self::Wrapped => out.push(WRAPPED),
+            Self::Derived(bucket) => {
+                out.push(DERIVED);
+                out.extend_from_slice(bucket.as_bytes());
+            }
+        }
     }
 }
 
@@ -116,18 +146,32 @@ impl Content<'_> {
     }
 }
 
+/// The key of one write of the entry `name`, from a bucket key.
+pub(crate) fn derive_data_key(
+    bucket_key: &SecretKey,
+    salt: &[u8; SALT_LEN],
+    store: Uuid,
+    name: &str,
+) -> SecretKey {
+    let format = FORMAT.to_be_bytes();
+    let info = [&MAGIC[..], &format, store.as_bytes(), name.as_bytes()];
+    derive(bucket_key, salt, &info)
+}
+
 /// Puts an entry together: its encoded header, and what follows.
 pub(crate) fn assemble(
     header: Vec<u8>,
-    wrapped: &[u8],
+    wrapped: Option<&[u8]>,
     nonce: &[u8; NONCE_LEN],
     ciphertext: &[u8],
     tag: &[u8; TAG_LEN],
 ) -> Vec<u8> {
     let mut out = header;
-    let len = u16::try_from(wrapped.len()).expect("a wrapped data key is shorter than 64 KiB");
-    out.extend_from_slice(&len.to_be_bytes());
-    out.extend_from_slice(wrapped);
+    if let Some(wrapped) = wrapped {
+        let len = u16::try_from(wrapped.len()).expect("a wrapped data key is shorter than 64 KiB");
+        out.extend_from_slice(&len.to_be_bytes());
+        out.extend_from_slice(wrapped);
+    }
     out.extend_from_slice(nonce);
     out.extend_from_slice(ciphertext);
     out.extend_from_slice(tag);
@@ -142,8 +186,10 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<SealedEntry<'_>, Error> {
     let mut reader = Reader::new(bytes);
     let header = parse_header(&mut reader)?;
     let clear = &bytes[..bytes.len() - reader.rest().len()];
-    let wrapped_len = u16::from_be_bytes(*reader.array()?);
-    let wrapped = reader.take(wrapped_len.into())?;
+    let wrapped = match header.source {
+        DataKeySource::Wrapped => Some(parse_wrapped(&mut reader)?),
+        DataKeySource::Derived(_) => None,
+    };
     let nonce = reader.array()?;
     let (ciphertext, tag) = reader.rest().split_last_chunk().ok_or(CUT)?;
     if ciphertext.is_empty() {
@@ -159,6 +205,11 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<SealedEntry<'_>, Error> {
     })
 }
 
+fn parse_wrapped<'a>(reader: &mut Reader<'a>) -> Result<&'a [u8], Error> {
+    let len = u16::from_be_bytes(*reader.array()?);
+    reader.take(len.into())
+}
+
 fn parse_header<'a>(reader: &mut Reader<'a>) -> Result<Header<'a>, Error> {
     parse_magic(reader)?;
     let store = Uuid::from_bytes(*reader.array()?);
@@ -172,11 +223,7 @@ fn parse_header<'a>(reader: &mut Reader<'a>) -> Result<Header<'a>, Error> {
     let version = u64::from_be_bytes(*reader.array()?);
     let written = time(u64::from_be_bytes(*reader.array()?))?;
     let content = parse_content(reader)?;
-    if reader.byte()? != WRAPPED {
-        return Err(Error::LaterFormat(
-            "its key comes from an unknown source".to_owned(),
-        ));
-    }
+    let source = parse_source(reader)?;
     Ok(Header {
         store,
         region,
@@ -186,8 +233,22 @@ fn parse_header<'a>(reader: &mut Reader<'a>) -> Result<Header<'a>, Error> {
         version,
         written,
         content,
+        source,
         salt: *reader.array()?,
     })
+}
+
+fn parse_source(reader: &mut Reader<'_>) -> Result<DataKeySource, Error> {
+    match reader.byte()? {
+        WRAPPED => Ok(DataKeySource::Wrapped),
+        DERIVED => {
+            let id = BucketId::from_bytes(*reader.array()?);
+            Ok(DataKeySource::Derived(id))
+        }
+        _ => Err(Error::LaterFormat(
+            "its key comes from an unknown source".to_owned(),
+        )),
+    }
 }
 
 fn parse_magic(reader: &mut Reader<'_>) -> Result<(), Error> {
@@ -236,12 +297,12 @@ fn key_type_of(number: u8) -> Result<KeyType, Error> {
     found.ok_or_else(|| Error::LaterFormat("it has an unknown type of key".to_owned()))
 }
 
-fn seconds(time: SystemTime) -> u64 {
+pub(crate) fn seconds(time: SystemTime) -> u64 {
     let since = time.duration_since(SystemTime::UNIX_EPOCH);
     since.map_or(0, |since| since.as_secs())
 }
 
-fn time(seconds: u64) -> Result<SystemTime, Error> {
+pub(crate) fn time(seconds: u64) -> Result<SystemTime, Error> {
     let time = SystemTime::UNIX_EPOCH.checked_add(Duration::from_secs(seconds));
     time.ok_or(Error::Malformed("its time is out of range"))
 }
@@ -252,6 +313,8 @@ const FORMAT: u16 = 1;
 pub(crate) const SALT_LEN: usize = 32;
 /// The data key stands in the entry, wrapped by the KMS.
 const WRAPPED: u8 = 1;
+/// The data key is derived from a bucket key.
+const DERIVED: u8 = 2;
 
 #[cfg(test)]
 mod tests {
@@ -260,7 +323,8 @@ mod tests {
     use super::*;
 
     fn encoded(header: &Header<'_>, ciphertext: &[u8]) -> Vec<u8> {
-        assemble(header.encode(), b"wrapped", &[7; 12], ciphertext, &[8; 16])
+        let wrapped = (header.source == DataKeySource::Wrapped).then_some(&b"wrapped"[..]);
+        assemble(header.encode(), wrapped, &[7; 12], ciphertext, &[8; 16])
     }
 
     #[test]
@@ -283,7 +347,7 @@ mod tests {
         fn what_is_written_is_read(
             store: [u8; 16], region in "[a-z0-9-]{1,32}", name in "[a-z0-9.*-]{1,253}", kind in 0..6_usize, exportable: bool,
             version: u64, seconds in 0..4_000_000_000_u64, blobs in content(), salt: [u8; 32],
-            ciphertext in proptest::collection::vec(any::<u8>(), 1..100),
+            bucket: Option<[u8; 16]>, ciphertext in proptest::collection::vec(any::<u8>(), 1..100),
         ) {
             let content = match &blobs[..] {
                 [] => Content::Request(b"request"),
@@ -292,12 +356,14 @@ mod tests {
             let header = Header {
                 store: Uuid::from_bytes(store), region: &region, name: &name, key_type: KeyType::ALL[kind], exportable,
                 version, written: time(seconds).unwrap(), content, salt,
+                source: bucket.map_or(DataKeySource::Wrapped, |id| DataKeySource::Derived(BucketId::from_bytes(id))),
             };
             let bytes = encoded(&header, &ciphertext);
             let entry = parse(&bytes).unwrap();
             prop_assert_eq!(entry.clear, &header.encode()[..]);
             prop_assert_eq!(&entry.header, &header);
-            prop_assert_eq!((entry.wrapped, entry.ciphertext), (&b"wrapped"[..], &ciphertext[..]));
+            let wrapped = bucket.is_none().then_some(&b"wrapped"[..]);
+            prop_assert_eq!((entry.wrapped, entry.ciphertext), (wrapped, &ciphertext[..]));
             prop_assert_eq!((entry.nonce, entry.tag), (&[7; 12], &[8; 16]));
         }
 

@@ -6,12 +6,13 @@
 //!    memory that is wiped. [`SealedStore::import`] finds the key's certificate, puts its chain in
 //!    order, and checks dates and names, before anything is written. Or the key is born here:
 //!    [`SealedStore::create_csr`] seals it and hands out a request.
-//! 2. **Seal.** The KMS gives a fresh data key, wrapped under its own key and bound to store, region
-//!    and entry. The private key is encrypted under the data key; everything else in the entry is its
+//! 2. **Seal.** A data key for this one write is derived from the store's bucket key, which the KMS has
+//!    wrapped under its own key and bound to store and region, and which is replaced every day; or, without
+//!    bucket keys, the KMS gives a data key bound to store, region and entry. The private key is encrypted under the data key; everything else in the entry is its
 //!    additional data, byte for byte. Then the data key is wiped.
 //! 3. **Open.** [`SealedStore::open_all`] at a start, and the [`Watcher`] ever after, read a file,
 //!    check that it is what its name says and of this store and region, have the KMS unwrap the data
-//!    key, decrypt, and check that key and certificate belong together.
+//!    key, or the bucket key of many entries at once, decrypt, and check that key and certificate belong together.
 //! 4. **Serve.** What comes of it, a [`ServedCertificate`], stands in a [`CertTable`], a value from
 //!    which each handshake takes the best one that its client understands. Of the private key only
 //!    the copy in use remains, inside the cryptographic library.
@@ -22,8 +23,9 @@
 //!
 //! One record for each entry and family of keys; a request waits in a record of its own, beside the
 //! certificate that serves. `shop.example.com.e` is the entry `shop.example.com` with an ECDSA key,
-//! `+.example.com~r` a request for `*.example.com` with an RSA key. The formats are written down byte
-//! by byte in `format.rs` and [`trust`].
+//! `+.example.com~r` a request for `*.example.com` with an RSA key. Bucket keys have records beside them,
+//! `ID.bucket`; nothing deletes one that an entry needs. The formats are written down byte
+//! by byte in `format.rs`, `bucket/record.rs` and [`trust`].
 //!
 //! # What this crate does not do
 //!
@@ -31,6 +33,7 @@
 //! will trust a certificate: it remarks on what they usually refuse. A directory that is rolled back
 //! as a whole while nothing runs is not noticed.
 
+mod bucket;
 mod bytes;
 pub mod ca;
 mod certificate;
@@ -53,6 +56,7 @@ mod table;
 mod testing;
 pub mod trust;
 mod watch;
+mod wrapping;
 
 pub use certificate::CertificateInfo;
 pub use entry::EntrySummary;
@@ -67,3 +71,4 @@ pub use store::{
 };
 pub use table::{CertTable, ClientOffer};
 pub use watch::{Change, Watcher};
+pub use wrapping::KmsCalls;

@@ -1,25 +1,27 @@
 //! Sealing and unsealing: the only file in which a private key meets a data key.
 
-use kms::aead::{self, NONCE_LEN};
-use kms::service::Caller;
-use kms::{EncryptionContext, Environment, KeyRef, Kms, WrappedKey};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+use kms::aead::{self, NONCE_LEN};
+use kms::storage::Storage;
+use kms::{DataKey, EncryptionContext, SecretKey};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
+use crate::bucket::BucketKeys;
 use crate::error::Error;
-use crate::format::{self, Content, Header, SealedEntry};
+use crate::format::{self, Content, DataKeySource, Header, SALT_LEN, SealedEntry, derive_data_key};
 use crate::name::EntryFile;
 use crate::private_key::PrivateKey;
+use crate::wrapping::{NO_CIPHERTEXT, Wrapping, check_home};
 
 /// What seals and unseals the entries of one store.
 pub(crate) struct Sealer {
-    pub(crate) kms: Arc<Kms>,
-    /// The KMS key that wraps data keys.
-    pub(crate) key: KeyRef,
-    pub(crate) store: Uuid,
-    pub(crate) region: String,
-    pub(crate) environment: Environment,
+    pub(crate) wrapping: Wrapping,
+    pub(crate) buckets: BucketKeys,
+    /// Whether new entries get their keys from a bucket key.
+    pub(crate) derives: AtomicBool,
 }
 
 /// An entry to be sealed.
@@ -31,92 +33,111 @@ pub(crate) struct Draft<'a> {
     pub(crate) key: &'a PrivateKey,
 }
 
+/// The key of one entry.
+enum EntryKey {
+    Wrapped(DataKey),
+    Derived(SecretKey),
+}
+
+impl EntryKey {
+    fn key(&self) -> &SecretKey {
+        match self {
+            Self::Wrapped(key) => key.key(),
+            Self::Derived(key) => key,
+        }
+    }
+}
+
 impl Sealer {
+    pub(crate) fn new(storage: Arc<dyn Storage>, wrapping: Wrapping) -> Self {
+        Self {
+            wrapping,
+            buckets: BucketKeys::new(storage),
+            derives: AtomicBool::new(true),
+        }
+    }
+
     /// A sealed entry's bytes, with a salt, a data key and a nonce of its own.
     pub(crate) fn seal(&self, draft: Draft<'_>) -> Result<Vec<u8>, Error> {
         let name = draft.file.name.as_str();
+        let environment = &self.wrapping.environment;
+        let salt = environment.random_bytes();
+        let (source, key, wrapped) = self.fresh_key(name, &salt)?;
         let header = Header {
-            store: self.store,
-            region: &self.region,
+            store: self.wrapping.store,
+            region: &self.wrapping.region,
             name,
             key_type: draft.key.key_type(),
             exportable: draft.exportable,
             version: draft.version,
-            written: self.environment.clock.now(),
+            written: environment.clock.now(),
             content: draft.content,
-            salt: self.environment.random_bytes(),
+            source,
+            salt,
         };
         let header = header.encode();
-        let context = self.context(name);
-        let (data_key, wrapped) =
-            self.kms
-                .generate_data_key(&Caller::Internal, &self.key, &context)?;
-        let nonce: [u8; NONCE_LEN] = self.environment.random_bytes();
+        let nonce: [u8; NONCE_LEN] = environment.random_bytes();
         let mut payload: Zeroizing<Box<[u8]>> = Zeroizing::new(draft.key.expose_pkcs8().into());
-        let tag = aead::seal(data_key.key(), &nonce, &header, &mut payload);
-        Ok(format::assemble(
-            header,
-            wrapped.as_bytes(),
-            &nonce,
-            &payload,
-            &tag,
-        ))
+        let tag = aead::seal(key.key(), &nonce, &header, &mut payload);
+        let wrapped = wrapped.as_deref();
+        Ok(format::assemble(header, wrapped, &nonce, &payload, &tag))
     }
 
     /// Takes apart the content of `file` and checks, without any key, that it belongs there.
     pub(crate) fn read<'a>(&self, file: &str, bytes: &'a [u8]) -> Result<SealedEntry<'a>, Error> {
-        read(file, bytes, self.store, &self.region)
+        read(file, bytes, self.wrapping.store, &self.wrapping.region)
     }
 
     /// The private key of an entry that has been read, PKCS#8 in DER, in memory of its size.
     pub(crate) fn unseal(&self, entry: &SealedEntry<'_>) -> Result<Zeroizing<Box<[u8]>>, Error> {
-        let wrapped = WrappedKey::from_bytes(entry.wrapped.to_vec());
-        self.check_key(&wrapped)?;
-        let context = self.context(entry.header.name);
-        let data_key = self
-            .kms
-            .open_data_key(&Caller::Internal, &wrapped, &context);
-        let data_key = data_key.map_err(|error| match error {
-            kms::Error::InvalidCiphertext(_) => Error::Tampered,
-            other => other.into(),
-        })?;
+        let key = self.key_of(entry)?;
         let mut payload: Zeroizing<Box<[u8]>> = Zeroizing::new(entry.ciphertext.into());
-        let opened = aead::open(
-            data_key.key(),
-            entry.nonce,
-            entry.clear,
-            &mut payload,
-            entry.tag,
-        );
+        let opened = aead::open(key.key(), entry.nonce, entry.clear, &mut payload, entry.tag);
         opened.map_err(|_| Error::Tampered)?;
         Ok(payload)
     }
 
-    /// An entry whose data key another KMS key wrapped is not the store's, even if that key is here.
-    fn check_key(&self, wrapped: &WrappedKey) -> Result<(), Error> {
-        let found = wrapped
-            .header()
-            .ok_or(Error::Malformed("its data key is no ciphertext of the KMS"))?;
-        let configured = self.kms.resolve(&self.key)?;
-        if found.key_id == configured {
-            return Ok(());
+    /// A key for one write of the entry `name`: where it comes from, and what to store of it.
+    fn fresh_key(
+        &self,
+        name: &str,
+        salt: &[u8; SALT_LEN],
+    ) -> Result<(DataKeySource, EntryKey, Option<Vec<u8>>), Error> {
+        if !self.derives.load(Relaxed) {
+            let (key, wrapped) = self.wrapping.generate(&self.context(name))?;
+            let wrapped = wrapped.as_bytes().to_vec();
+            return Ok((
+                DataKeySource::Wrapped,
+                EntryKey::Wrapped(key),
+                Some(wrapped),
+            ));
         }
-        Err(match self.kms.resolve(&KeyRef::Id(found.key_id)) {
-            Err(kms::Error::KeyNotFound(_)) => Error::ForeignKms(found.key_id),
-            Err(damaged) => damaged.into(),
-            Ok(_) => Error::ForeignKey {
-                found: found.key_id,
-                configured,
-            },
-        })
+        let (id, bucket) = self.buckets.issue(&self.wrapping)?;
+        let key = derive_data_key(bucket.key(), salt, self.wrapping.store, name);
+        Ok((DataKeySource::Derived(id), EntryKey::Derived(key), None))
     }
 
-    /// What a data key is bound to; it stands in the KMS's audit log.
+    fn key_of(&self, entry: &SealedEntry<'_>) -> Result<EntryKey, Error> {
+        let header = &entry.header;
+        match header.source {
+            DataKeySource::Wrapped => {
+                let wrapped = entry.wrapped.ok_or(NO_CIPHERTEXT)?;
+                let context = self.context(header.name);
+                self.wrapping
+                    .unwrap(wrapped, &context)
+                    .map(EntryKey::Wrapped)
+            }
+            DataKeySource::Derived(id) => {
+                let bucket = self.buckets.open(&self.wrapping, id)?;
+                let key = derive_data_key(bucket.key(), &header.salt, header.store, header.name);
+                Ok(EntryKey::Derived(key))
+            }
+        }
+    }
+
+    /// What a wrapped data key is bound to.
     fn context(&self, name: &str) -> EncryptionContext {
-        EncryptionContext::new()
-            .with("sealgate:store", self.store.to_string())
-            .with("sealgate:region", self.region.as_str())
-            .with("sealgate:entry", name)
+        self.wrapping.context().with("sealgate:entry", name)
     }
 }
 
@@ -131,18 +152,7 @@ pub(crate) fn read<'a>(
     let place = EntryFile::parse(file).ok_or(Error::NotAnEntry)?;
     let entry = format::parse(bytes)?;
     check_place(&place, &entry.header)?;
-    if entry.header.store != store {
-        return Err(Error::ForeignStore {
-            found: entry.header.store,
-            here: store,
-        });
-    }
-    if entry.header.region != region {
-        return Err(Error::ForeignRegion {
-            found: entry.header.region.escape_debug().to_string(),
-            here: region.to_owned(),
-        });
-    }
+    check_home((entry.header.store, entry.header.region), (store, region))?;
     Ok(entry)
 }
 

@@ -9,6 +9,7 @@ mod tests;
 mod write;
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 use kms::storage::{Expected, Record, Storage, Version};
@@ -16,6 +17,7 @@ use kms::{Environment, KeyRef, Kms};
 use parking_lot::Mutex;
 use uuid::Uuid;
 
+use crate::bucket::{BucketId, WrappedBy};
 use crate::certificate::date;
 use crate::certified::certify;
 use crate::entry::{self, EntrySummary};
@@ -30,6 +32,7 @@ use crate::request;
 use crate::seal::{self, Sealer};
 use crate::served::ServedCertificate;
 use crate::table::CertTable;
+use crate::wrapping::{CallCounter, KmsCalls, Wrapping};
 
 use self::ledger::Ledger;
 use self::write::{KeySource, REQUEST_LABEL, compare_names, remark_on_name};
@@ -123,8 +126,9 @@ pub fn list(
     store: Uuid,
     region: &str,
 ) -> Result<Vec<Result<EntrySummary, BrokenEntry>>, Error> {
-    let files = storage.list()?;
-    let summary = |file: &str| summary(storage, file, store, region);
+    let files = entry_files(storage)?;
+    let wrapped_by = WrappedBy::new(storage);
+    let summary = |file: &str| summary(storage, file, (store, region), &wrapped_by);
     Ok(parallel::map(&files, summary, &|_, _| {}))
 }
 
@@ -144,8 +148,24 @@ pub fn show(
     if files.is_empty() {
         return Err(Error::NoEntry(name.to_string()));
     }
-    let summary = |file: &EntryFile| summary(storage, &file.to_string(), store, region);
+    let wrapped_by = WrappedBy::new(storage);
+    let summary =
+        |file: &EntryFile| summary(storage, &file.to_string(), (store, region), &wrapped_by);
     Ok(files.iter().map(summary).collect())
+}
+
+/// The files in which entries stand, and those that do not belong there: all but the bucket keys' records.
+fn entry_files(storage: &dyn Storage) -> Result<Vec<String>, Error> {
+    let mut files = storage.list()?;
+    files.retain(|file| BucketId::of_file(file).is_none());
+    Ok(files)
+}
+
+/// The bucket keys of which there are records.
+fn bucket_ids(storage: &dyn Storage) -> Result<Vec<BucketId>, Error> {
+    let files = storage.list()?;
+    let ids = files.iter().filter_map(|file| BucketId::of_file(file));
+    Ok(ids.collect())
 }
 
 /// The files that the entry `name` has, requests among them.
@@ -160,12 +180,13 @@ fn files_of(storage: &dyn Storage, name: &EntryName) -> Vec<EntryFile> {
 fn summary(
     storage: &dyn Storage,
     file: &str,
-    store: Uuid,
-    region: &str,
+    (store, region): (Uuid, &str),
+    wrapped_by: &WrappedBy<'_>,
 ) -> Result<EntrySummary, BrokenEntry> {
     let read = || {
         let record = storage.get(file)?.ok_or(Error::Missing)?;
-        EntrySummary::of(file, &seal::read(file, &record.bytes, store, region)?)
+        let entry = seal::read(file, &record.bytes, store, region)?;
+        EntrySummary::of(file, &entry, wrapped_by.of(&entry)?)
     };
     read().map_err(|reason| BrokenEntry::new(file, reason))
 }
@@ -193,7 +214,7 @@ pub fn chain(
 }
 
 impl SealedStore {
-    /// The store whose entries stand in `storage`, sealed under the KMS key `key`.
+    /// The store whose entries stand in `storage`, sealed under the KMS key `key` by way of bucket keys.
     pub fn new(
         storage: Arc<dyn Storage>,
         kms: Arc<Kms>,
@@ -202,19 +223,36 @@ impl SealedStore {
         region: String,
         environment: Environment,
     ) -> Self {
-        let sealer = Sealer {
+        let wrapping = Wrapping {
             kms,
             key,
             store: store_id,
             region,
             environment,
+            calls: CallCounter::default(),
         };
         Self {
+            sealer: Sealer::new(storage.clone(), wrapping),
             storage,
-            sealer,
             ledger: Ledger::default(),
             writer: Mutex::new(()),
         }
+    }
+
+    /// Seals new entries with bucket keys, or without: then the KMS wraps a data key for each. Entries of
+    /// both kinds are opened.
+    pub fn use_bucket_keys(&self, enabled: bool) {
+        self.sealer.derives.store(enabled, Ordering::Relaxed);
+    }
+
+    /// The calls of the KMS since the store was opened.
+    pub fn kms_calls(&self) -> KmsCalls {
+        self.sealer.wrapping.calls.read()
+    }
+
+    /// Lets go of bucket keys that have been in memory for long enough: to be called from time to time.
+    pub fn end_bucket_keys(&self) {
+        self.sealer.buckets.end(self.now());
     }
 
     /// Checks a certificate and its key, and seals them: nothing is written before all is found good.
@@ -278,7 +316,8 @@ impl SealedStore {
     /// # Errors
     /// What the storage says.
     pub fn list(&self) -> Result<Vec<Result<EntrySummary, BrokenEntry>>, Error> {
-        list(&*self.storage, self.sealer.store, &self.sealer.region)
+        let (store, region) = self.home();
+        list(&*self.storage, store, region)
     }
 
     /// What the entry `name` has, as [`show`] says it.
@@ -286,7 +325,8 @@ impl SealedStore {
     /// # Errors
     /// As of [`show`].
     pub fn show(&self, name: &str) -> Result<Vec<Result<EntrySummary, BrokenEntry>>, Error> {
-        show(&*self.storage, self.sealer.store, &self.sealer.region, name)
+        let (store, region) = self.home();
+        show(&*self.storage, store, region, name)
     }
 
     /// Deletes the entry `name`, or its part with a key of that family, with requests that wait. An
@@ -329,7 +369,7 @@ impl SealedStore {
         &self,
         progress: &dyn Fn(u64, u64),
     ) -> Result<(CertTable, Vec<BrokenEntry>), Error> {
-        let files = self.storage.list()?;
+        let files = self.files()?;
         let opened = parallel::map(&files, |file| self.open_and_note(file), progress);
         let mut table = CertTable::default();
         let mut broken = Vec::new();
@@ -356,14 +396,17 @@ impl SealedStore {
         }
     }
 
-    /// Opens every entry and says which are what they claim to be.
+    /// Opens every entry and every bucket key anew, and says which are what they claim to be.
     ///
     /// # Errors
     /// What the storage says where it cannot be listed.
     pub fn verify(&self, progress: &dyn Fn(u64, u64)) -> Result<Verification, Error> {
-        let files = self.storage.list()?;
+        let mut verification = Verification {
+            bad: self.broken_bucket_keys()?,
+            ..Verification::default()
+        };
+        let files = self.files()?;
         let results = parallel::map(&files, |file| self.verify_file(file), progress);
-        let mut verification = Verification::default();
         for (file, result) in files.into_iter().zip(results) {
             match result {
                 Ok(entry) => {
@@ -408,9 +451,18 @@ impl SealedStore {
         })
     }
 
-    /// The names of all files.
+    /// The names of all files but bucket keys' records.
     pub(crate) fn files(&self) -> Result<Vec<String>, Error> {
-        Ok(self.storage.list()?)
+        entry_files(&*self.storage)
+    }
+
+    /// Takes note of a file that has changed, if it is a bucket key's record; whether it is.
+    pub(crate) fn bucket_key_changed(&self, file: &str) -> bool {
+        let id = BucketId::of_file(file);
+        if let Some(id) = id {
+            self.sealer.buckets.look_at(id);
+        }
+        id.is_some()
     }
 
     // === Opening ===
@@ -450,7 +502,34 @@ impl SealedStore {
                 }
             }
         }
-        EntrySummary::of(file, &entry)
+        self.describe(file, &entry)
+    }
+
+    /// Records of bucket keys that do not open, whether or not the key is at hand.
+    fn broken_bucket_keys(&self) -> Result<Vec<BrokenEntry>, Error> {
+        let sealer = &self.sealer;
+        let broken = |id: BucketId| {
+            let reason = sealer.buckets.verify(&sealer.wrapping, id).err()?;
+            Some(BrokenEntry::new(&id.file(), reason))
+        };
+        let ids = bucket_ids(&*self.storage)?;
+        Ok(ids.into_iter().filter_map(broken).collect())
+    }
+
+    fn describe(&self, file: &str, entry: &SealedEntry<'_>) -> Result<EntrySummary, Error> {
+        let wrapped_by = WrappedBy::new(&*self.storage).of(entry)?;
+        EntrySummary::of(file, entry, wrapped_by)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn sealer(&self) -> &Sealer {
+        &self.sealer
+    }
+
+    /// The store's id and region.
+    fn home(&self) -> (Uuid, &str) {
+        let wrapping = &self.sealer.wrapping;
+        (wrapping.store, &wrapping.region)
     }
 
     fn unseal_key(&self, entry: &SealedEntry<'_>) -> Result<PrivateKey, Error> {
@@ -459,7 +538,8 @@ impl SealedStore {
     }
 
     fn summary(&self, file: &str) -> Result<EntrySummary, BrokenEntry> {
-        summary(&*self.storage, file, self.sealer.store, &self.sealer.region)
+        let wrapped_by = WrappedBy::new(&*self.storage);
+        summary(&*self.storage, file, self.home(), &wrapped_by)
     }
 
     fn get(&self, file: &str) -> Result<Record, Error> {
@@ -471,7 +551,7 @@ impl SealedStore {
     }
 
     fn now(&self) -> SystemTime {
-        self.sealer.environment.clock.now()
+        self.sealer.wrapping.now()
     }
 }
 

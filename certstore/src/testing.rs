@@ -6,8 +6,9 @@ use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-use kms::storage::{MemoryStorage, Storage};
-use kms::{Environment, Identity, KeyRef, Kms, RootKey, SecretKey};
+use kms::storage::{Expected, MemoryStorage, Storage};
+use kms::{Clock, Environment, Identity, KeyRef, Kms, RootKey, SecretKey};
+use parking_lot::Mutex;
 use uuid::Uuid;
 
 use crate::ca::TestCa;
@@ -36,6 +37,23 @@ impl Fixture {
         let environment = Environment::system();
         Self {
             store: Arc::new(store(storage.clone(), kms.clone(), STORE, "local")),
+            storage,
+            kms,
+            ca: TestCa::new(&environment).unwrap(),
+        }
+    }
+
+    /// As [`new`](Self::new), with bucket keys.
+    pub(crate) fn with_bucket_keys() -> Self {
+        Self::with_bucket_keys_on(Arc::new(MemoryStorage::new()), Environment::system())
+    }
+
+    /// A store with bucket keys in that storage, for which time is that of `environment`.
+    pub(crate) fn with_bucket_keys_on(storage: Arc<dyn Storage>, environment: Environment) -> Self {
+        let kms = Arc::new(kms());
+        let store = derived_store(storage.clone(), kms.clone(), environment.clone());
+        Self {
+            store: Arc::new(store),
             storage,
             kms,
             ca: TestCa::new(&environment).unwrap(),
@@ -80,6 +98,29 @@ pub(crate) fn kms() -> Kms {
     .unwrap()
 }
 
+/// A KMS as it was kept, under the root key of [`kms`].
+pub(crate) fn opened_kms(storage: Arc<dyn Storage>) -> Kms {
+    let root = RootKey::new(SecretKey::copy_from(&[1; 32]).unwrap(), "a test");
+    let identity = Identity::new("000000000000", "local").unwrap();
+    Kms::open(storage, &root, identity, Environment::system()).unwrap()
+}
+
+/// The records of a text in which each line is a name and, in hexadecimal, a content.
+pub(crate) fn records(text: &str) -> Arc<MemoryStorage> {
+    let storage = Arc::new(MemoryStorage::new());
+    for line in text.lines() {
+        let (name, hex) = line.split_once(' ').unwrap();
+        storage.put(name, &unhex(hex), Expected::Absent).unwrap();
+    }
+    storage
+}
+
+pub(crate) fn unhex(text: &str) -> Vec<u8> {
+    let digit = |at: usize| u8::from_str_radix(&text[at..at + 2], 16).unwrap();
+    (0..text.len()).step_by(2).map(digit).collect()
+}
+
+/// A store without bucket keys.
 pub(crate) fn store(
     storage: Arc<dyn Storage>,
     kms: Arc<Kms>,
@@ -87,14 +128,49 @@ pub(crate) fn store(
     region: &str,
 ) -> SealedStore {
     let key = KeyRef::Alias(Kms::CERTSTORE_ALIAS.to_owned());
-    SealedStore::new(
-        storage,
-        kms,
-        key,
-        id,
-        region.to_owned(),
-        Environment::system(),
-    )
+    let environment = Environment::system();
+    let store = SealedStore::new(storage, kms, key, id, region.to_owned(), environment);
+    store.use_bucket_keys(false);
+    store
+}
+
+/// A store with bucket keys.
+pub(crate) fn derived_store(
+    storage: Arc<dyn Storage>,
+    kms: Arc<Kms>,
+    environment: Environment,
+) -> SealedStore {
+    let key = KeyRef::Alias(Kms::CERTSTORE_ALIAS.to_owned());
+    SealedStore::new(storage, kms, key, STORE, "local".to_owned(), environment)
+}
+
+/// A clock that stands until it is told to go on.
+pub(crate) struct TestClock(Mutex<SystemTime>);
+
+impl TestClock {
+    /// A clock that shows what it is now, and the system's randomness.
+    pub(crate) fn environment() -> (Arc<Self>, Environment) {
+        let clock = Arc::new(Self(Mutex::new(SystemTime::now())));
+        let environment = Environment {
+            clock: clock.clone(),
+            ..Environment::system()
+        };
+        (clock, environment)
+    }
+
+    pub(crate) fn go_on(&self, time: Duration) {
+        *self.0.lock() += time;
+    }
+
+    pub(crate) fn set_back(&self, time: Duration) {
+        *self.0.lock() -= time;
+    }
+}
+
+impl Clock for TestClock {
+    fn now(&self) -> SystemTime {
+        *self.0.lock()
+    }
 }
 
 /// A directory in which `openssl` is called, and its files.

@@ -341,8 +341,15 @@ impl Worker {
         if news.lost {
             self.watch_again();
         }
+        let mut files = news.files;
+        let before = files.len();
+        files.retain(|file| !self.publisher.store.bucket_key_changed(file));
+        if files.len() < before {
+            // What a bucket key kept from opening may open now.
+            files.extend(self.publisher.broken.lock().keys().cloned());
+        }
         if !news.rescan {
-            self.publisher.apply(&Vec::from_iter(news.files));
+            self.publisher.apply(&Vec::from_iter(files));
         } else if let Err(error) = self.publisher.rescan() {
             tracing::error!(%error, "the certificate store cannot be read: what is served goes on being served");
         }

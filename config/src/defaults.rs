@@ -7,6 +7,8 @@ use crate::{HttpVersion, ListenerLimits, TargetLimits};
 
 /// The alias that `sealgate init` gives to the key of the store.
 pub(crate) const CERTSTORE_KEY: &str = "alias/sealgate/certstore";
+/// A call of the KMS for a day's entries, and not for each.
+pub(crate) const BUCKET_KEYS: bool = true;
 /// Enough for a large site; each costs a descriptor here and mostly one towards a target.
 pub(crate) const MAX_CONNECTIONS: usize = 65_536;
 /// Longer than most requests, shorter than the patience of service managers (90s).

@@ -74,6 +74,19 @@ pub(crate) struct FilePath {
 pub(crate) struct Certstore {
     /// The KMS key that wraps data keys: an alias, a key id or an ARN. Default: `alias/sealgate/certstore`.
     pub(crate) key: Field<String>,
+    /// Keys from which those of many entries are derived, so that the KMS is called seldom.
+    pub(crate) bucket_keys: Field<BucketKeys>,
+}
+
+/// Keys from which those of many entries are derived: each is wrapped once by the KMS, and entries are sealed
+/// under it for a day.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(extend("required" = ["enabled"]))]
+pub(crate) struct BucketKeys {
+    /// Whether new entries are sealed so; if not, the KMS is called for each. What is sealed one way or the other
+    /// stays readable. Default: true.
+    pub(crate) enabled: Field<bool>,
 }
 
 /// The admin endpoints.

@@ -63,6 +63,7 @@ impl<'a> Resolver<'a> {
             region: self.word(&self.document.region, "region", check::region),
             root_key: self.root_key(),
             certstore_key: self.certstore_key(),
+            bucket_keys: self.bucket_keys(),
             admin: self.admin(),
             trusted_proxies: self.trusted_proxies(),
             workers: self.workers(),
@@ -426,6 +427,7 @@ mod tests {
     fn what_is_left_out_has_its_default() {
         let config = config(include_str!("../examples/minimal.yaml"));
         assert_eq!(config.certstore_key, defaults::CERTSTORE_KEY);
+        assert_eq!(config.bucket_keys, defaults::BUCKET_KEYS);
         assert_eq!((config.workers, config.drain), (None, defaults::DRAIN));
         assert_eq!(config.listeners[0].protocols, defaults::TLS_PROTOCOLS);
         assert_eq!(config.listeners[0].limits, defaults::LISTENER_LIMITS);

@@ -17,6 +17,8 @@ pub struct Config {
     pub root_key: Option<RootKey>,
     /// The KMS key that wraps data keys of the store.
     pub certstore_key: String,
+    /// Whether the keys of new entries are derived from bucket keys; the KMS wraps one for each if not.
+    pub bucket_keys: bool,
     /// The admin endpoints.
     pub admin: Admin,
     /// Whose `X-Forwarded-*` and PROXY headers are believed.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use certstore::CertTable;
+use certstore::{CertTable, KmsCalls};
 use parking_lot::Mutex;
 
 use crate::access_log::micros;
@@ -165,13 +165,12 @@ impl Metrics {
             .map_or(0, |counters| open_connections(counters))
     }
 
-    /// Everything, in the OpenMetrics text format. `not_served`: how many entries of the store are broken or
-    /// refused. Counts open descriptors: not for a thread that serves.
+    /// Everything, in the OpenMetrics text format. Counts open descriptors: not for a thread that serves.
     pub fn encode(
         &self,
         published: &Published,
         certificates: &CertTable,
-        not_served: usize,
+        store: StoreFigures,
     ) -> String {
         let mut page = Page::default();
         self.encode_process(&mut page);
@@ -179,11 +178,7 @@ impl Metrics {
         self.encode_listeners(published, &mut page);
         encode_targets(published, &mut page);
         encode_certificates(certificates, &mut page);
-        page.gauge(
-            "entries_not_served",
-            "Entries of the store that are broken or refused",
-            not_served,
-        );
+        encode_store(store, &mut page);
         page.family(
             "access_log_lost_lines",
             "counter",
@@ -391,6 +386,33 @@ fn encode_targets(published: &Published, page: &mut Page) {
             &labels,
             u8::from(group.is_unverified()),
         );
+    }
+}
+
+/// What is counted elsewhere of the store.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct StoreFigures {
+    /// Entries that are broken or refused.
+    pub not_served: usize,
+    /// Calls of the KMS for entries since the start.
+    pub kms_calls: KmsCalls,
+}
+
+fn encode_store(store: StoreFigures, page: &mut Page) {
+    page.gauge(
+        "entries_not_served",
+        "Entries of the store that are broken or refused",
+        store.not_served,
+    );
+    let KmsCalls { made, saved } = store.kms_calls;
+    let made_help = "Calls of the KMS for entries of the store";
+    let saved_help = "Calls of the KMS for entries of the store that bucket keys have saved";
+    for (name, help, value) in [
+        ("certstore_kms_calls", made_help, made),
+        ("certstore_kms_calls_saved", saved_help, saved),
+    ] {
+        page.family(name, "counter", help);
+        page.sample(&format!("{name}_total"), &[], value);
     }
 }
 
@@ -663,7 +685,13 @@ mod tests {
             "shop",
             &["a.example"],
         )));
-        metrics.encode(&published, &table, 3)
+        let kms_calls = KmsCalls { made: 2, saved: 98 };
+        let not_served = 3;
+        let store = StoreFigures {
+            not_served,
+            kms_calls,
+        };
+        metrics.encode(&published, &table, store)
     }
 
     #[test]
@@ -692,6 +720,8 @@ mod tests {
             ),
             "sealgate_config_reload_successful 1\n",
             "sealgate_entries_not_served 3\n",
+            "sealgate_certstore_kms_calls_total 2\n",
+            "sealgate_certstore_kms_calls_saved_total 98\n",
             "key_type=\"ecdsa-p256\"",
         ] {
             assert!(text.contains(line), "{line}: {text}");

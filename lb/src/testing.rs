@@ -106,6 +106,7 @@ pub(crate) fn config(target_groups: Vec<TargetGroup>) -> Config {
         region: None,
         root_key: None,
         certstore_key: "alias/sealgate/certstore".to_owned(),
+        bucket_keys: true,
         admin: config::Admin::default(),
         trusted_proxies: Vec::new(),
         workers: Some(1),

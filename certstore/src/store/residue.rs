@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 
-use kms::storage::FileStorage;
+use kms::storage::{FileStorage, MemoryStorage};
 use kms::{Caller, EncryptionContext, WrappedKey};
 use zeroize::Zeroizing;
 
 use super::*;
-use crate::testing::{Fixture, STORE, import};
+use crate::testing::{DAY, Fixture, STORE, TestClock, import};
 
 const NAME: &str = "shop.example.com";
 
@@ -117,7 +117,11 @@ fn import_from_pem(f: &Fixture, number: usize) -> Vec<Wanted> {
 
 fn data_key(f: &Fixture, number: usize) -> Masked {
     let bytes = f.bytes(&format!("{}.e", name(number)));
-    let wrapped = crate::format::parse(&bytes).unwrap().wrapped.to_vec();
+    let wrapped = crate::format::parse(&bytes)
+        .unwrap()
+        .wrapped
+        .unwrap()
+        .to_vec();
     let context = EncryptionContext::new()
         .with("sealgate:store", STORE.to_string())
         .with("sealgate:region", "local")
@@ -150,6 +154,36 @@ fn no_der_no_pem_and_no_data_key_is_left() {
     kms::hygiene::wipe_stack();
     assert_eq!(found(&wanted), [""; 0]);
     assert_eq!((table.iter().count(), broken.len()), (16, 0));
+}
+
+#[test]
+fn no_derived_key_is_left_and_no_bucket_key_beyond_its_time() {
+    let _alone = ALONE.lock();
+    let (clock, environment) = TestClock::environment();
+    let f = Fixture::with_bucket_keys_on(Arc::new(MemoryStorage::new()), environment);
+    let issued = f.ca.issue(&[NAME]).unwrap();
+    f.store.import(import(NAME, issued)).unwrap();
+    let bytes = f.bytes("shop.example.com.e");
+    let entry = crate::format::parse(&bytes).unwrap();
+    let crate::format::DataKeySource::Derived(id) = entry.header.source else {
+        panic!("a derived key");
+    };
+    let sealer = f.store.sealer();
+    let bucket_key = sealer.buckets.open(&sealer.wrapping, id).unwrap();
+    let salt = &entry.header.salt;
+    let entry_key = crate::format::derive_data_key(bucket_key.key(), salt, STORE, NAME);
+    let wanted = [
+        ("bucket key", Masked::of(bucket_key.key().expose())),
+        ("entry key", Masked::of(entry_key.expose())),
+    ];
+    assert_eq!(found(&wanted), ["bucket key", "entry key"]);
+    drop((bucket_key, entry_key));
+    assert!(f.store.open_file("shop.example.com.e").unwrap().is_some());
+    kms::hygiene::wipe_stack();
+    assert_eq!(found(&wanted), ["bucket key"]);
+    clock.go_on(2 * DAY);
+    f.store.end_bucket_keys();
+    assert_eq!(found(&wanted), [""; 0]);
 }
 
 #[test]

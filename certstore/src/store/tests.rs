@@ -2,10 +2,10 @@ use std::sync::Mutex as StdMutex;
 use std::time::Duration;
 
 use kms::storage::{Expected, MemoryStorage};
-use kms::{Caller, Identity, NewKey, RootKey, SecretKey};
+use kms::{Caller, NewKey};
 
 use super::*;
-use crate::testing::{DAY, Fixture, STORE, import, kms, store};
+use crate::testing::{DAY, Fixture, STORE, import, kms, opened_kms, records, store, unhex};
 
 const NAME: &str = "shop.example.com";
 const FILE: &str = "shop.example.com.e";
@@ -70,8 +70,8 @@ fn chains_are_read_without_a_key() {
     let issued = f.ca.issue(&[NAME]).unwrap();
     let given = pem::certificates("issued", &issued.0).unwrap();
     f.store.import(import(NAME, issued)).unwrap();
-    let sealer = &f.store.sealer;
-    let read = |file: &str| chain(&*f.storage, file, sealer.store, &sealer.region);
+    let (store, region) = f.store.home();
+    let read = |file: &str| chain(&*f.storage, file, store, region);
     assert_eq!(read(FILE).unwrap(), given[..read(FILE).unwrap().len()]);
     assert_eq!(read(FILE).unwrap()[0], given[0]);
     assert!(matches!(read("no.e").unwrap_err().reason, Error::Missing));
@@ -109,7 +109,7 @@ fn an_expiring_twin_is_not_forgotten_in_silence() {
             .any(|remark| remark.contains("with an rsa key stays")),
         "{remarks:?}"
     );
-    let remarks = f.import(NAME, KeyType::Rsa2048, 90).remarks;
+    let remarks = f.import(NAME, KeyType::Rsa2048, 91).remarks;
     assert!(
         !remarks.iter().any(|remark| remark.contains("stays")),
         "{remarks:?}"
@@ -605,18 +605,7 @@ fn many_entries_open_with_progress_and_share_their_issuer() {
 /// An entry of version 1 as it was first written: it must open for ever.
 #[test]
 fn version_1_stays_readable() {
-    let database: Vec<(String, Vec<u8>)> = include_str!("../../vectors/entry-1.kms")
-        .lines()
-        .map(|line| line.split_once(' ').unwrap())
-        .map(|(name, hex)| (name.to_owned(), unhex(hex)))
-        .collect();
-    let kms_storage = Arc::new(MemoryStorage::new());
-    for (name, bytes) in database {
-        kms_storage.put(&name, &bytes, Expected::Absent).unwrap();
-    }
-    let root = RootKey::new(SecretKey::copy_from(&[1; 32]).unwrap(), "a test");
-    let identity = Identity::new("000000000000", "local").unwrap();
-    let kms = Kms::open(kms_storage, &root, identity, Environment::system()).unwrap();
+    let kms = opened_kms(records(include_str!("../../vectors/entry-1.kms")));
     let storage = Arc::new(MemoryStorage::new());
     let entry = unhex(include_str!("../../vectors/entry-1.hex").trim());
     storage.put(FILE, &entry, Expected::Absent).unwrap();
@@ -626,9 +615,4 @@ fn version_1_stays_readable() {
     assert_eq!(served.names, [NAME]);
     let written = store.list().unwrap().remove(0).unwrap().written;
     assert!(written > SystemTime::UNIX_EPOCH + Duration::from_secs(1_700_000_000));
-}
-
-fn unhex(text: &str) -> Vec<u8> {
-    let digit = |at: usize| u8::from_str_radix(&text[at..at + 2], 16).unwrap();
-    (0..text.len()).step_by(2).map(digit).collect()
 }

@@ -58,7 +58,7 @@ impl SealedStore {
             content,
             key: &source.key,
         })?;
-        let summary = EntrySummary::of(&file_name, &self.sealer.read(&file_name, &bytes)?)?;
+        let summary = self.describe(&file_name, &self.sealer.read(&file_name, &bytes)?)?;
         self.storage.put(&file_name, &bytes, there.expected)?;
         self.ledger.note_version(&file_name, version);
         Ok(summary)
@@ -104,7 +104,7 @@ impl SealedStore {
         let entry = self.sealer.read(file, &record.bytes)?;
         self.sealer.unseal(&entry)?;
         self.ledger.note_version(file, entry.header.version);
-        Ok(EntrySummary::of(file, &entry)?.names)
+        Ok(self.describe(file, &entry)?.names)
     }
 
     /// The key that was handed in, or else one that the store has.

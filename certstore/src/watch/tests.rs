@@ -1,6 +1,7 @@
 use std::fs;
 use std::sync::mpsc::{self, Receiver};
 
+use kms::Environment;
 use kms::storage::FileStorage;
 
 use super::*;
@@ -28,6 +29,18 @@ impl Watched {
     fn after(prepare: impl FnOnce(&Fixture)) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let f = Fixture::on(Arc::new(FileStorage::new(directory.path())));
+        Self::over(f, directory, prepare)
+    }
+
+    /// With bucket keys.
+    fn with_bucket_keys() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let storage = Arc::new(FileStorage::new(directory.path()));
+        let f = Fixture::with_bucket_keys_on(storage, Environment::system());
+        Self::over(f, directory, |_| {})
+    }
+
+    fn over(f: Fixture, directory: tempfile::TempDir, prepare: impl FnOnce(&Fixture)) -> Self {
         prepare(&f);
         let table = Arc::new(ArcSwap::default());
         let (said, changes) = mpsc::channel();
@@ -102,6 +115,32 @@ fn what_is_written_elsewhere_is_served() {
     fs::remove_file(w.path(FILE)).unwrap();
     w.wait_for("removed shop.example.com");
     assert_eq!(w.version(), None);
+}
+
+#[test]
+fn entries_open_once_their_bucket_key_is_there() {
+    let w = Watched::with_bucket_keys();
+    w.f.import(NAME, KeyType::EcdsaP256, 30);
+    w.wait_for("served shop.example.com 1");
+    let mut files = w.f.storage.list().unwrap();
+    files.retain(|file| file.ends_with(".bucket"));
+    let [bucket] = &files[..] else {
+        panic!("one bucket key, and no entry taken for one: {files:?}")
+    };
+    // A backup comes back entry first: what opened before does not now, and is served all the same.
+    let entry = fs::read(w.path(FILE)).unwrap();
+    fs::remove_file(w.path(FILE)).unwrap();
+    w.wait_for("removed shop.example.com");
+    let away = w.directory.path().join(".away");
+    fs::rename(w.path(bucket), &away).unwrap();
+    w.f.store.bucket_key_changed(bucket);
+    fs::write(w.path(FILE), entry).unwrap();
+    w.wait_for("broken shop.example.com.e");
+    let (file, reason) = w.watcher.broken().remove(0);
+    assert!(file == FILE && reason.contains(bucket.as_str()), "{reason}");
+    fs::rename(&away, w.path(bucket)).unwrap();
+    w.wait_for("served shop.example.com 1");
+    assert!(w.watcher.broken().is_empty());
 }
 
 #[test]

@@ -49,6 +49,16 @@ impl Resolver<'_> {
             .unwrap_or_else(|| defaults::CERTSTORE_KEY.to_owned())
     }
 
+    pub(super) fn bucket_keys(&mut self) -> bool {
+        let certstore = self.document.certstore.get();
+        let Some((keys, span)) = certstore.and_then(|certstore| certstore.bucket_keys.spanned())
+        else {
+            return defaults::BUCKET_KEYS;
+        };
+        self.require(&keys.enabled, span, "enabled", "such as `enabled: false`");
+        keys.enabled.get().copied().unwrap_or(defaults::BUCKET_KEYS)
+    }
+
     pub(super) fn admin(&mut self) -> Admin {
         let Some(admin) = self.document.admin.get() else {
             return Admin::default();

@@ -29,6 +29,8 @@ pub struct Custody {
 pub struct CustodyOptions {
     /// The KMS key that wraps data keys.
     pub certstore_key: Option<String>,
+    /// Whether each new entry has a key of its own wrapped, instead of one that is derived from a bucket key.
+    pub without_bucket_keys: bool,
 }
 
 impl Custody {
@@ -52,6 +54,7 @@ impl Custody {
         let region = directory.identity().region.clone();
         let store_id = directory.store_id();
         let store = SealedStore::new(files, kms.clone(), key, store_id, region, environment);
+        store.use_bucket_keys(!options.without_bucket_keys);
         let trust = TrustStores::new(Arc::new(FileStorage::new(directory.trust_directory())));
         Ok(Self {
             store: Arc::new(store),

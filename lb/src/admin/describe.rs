@@ -73,7 +73,8 @@ pub fn entry(summary: &EntrySummary, identity: &Identity) -> Entry {
         not_after: certificate.map(|c| time(c.not_after)),
         exportable: summary.exportable,
         version: summary.version,
-        kms_key: identity.key_arn(summary.kms_key),
+        kms_key: summary.kms_key.map(|key| identity.key_arn(key)),
+        bucket_key: summary.bucket_key.map(|id| id.to_string()),
         file: summary.file.clone(),
     }
 }

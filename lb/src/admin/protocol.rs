@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 
 use super::place::Place;
 
+pub use certstore::KmsCalls;
+
 /// The version of the protocol. A command and a balancer of different versions say so, and stop.
 pub const VERSION: u32 = 1;
 
@@ -287,6 +289,9 @@ pub struct Status {
     pub target_groups: Vec<TargetGroupStatus>,
     /// Files of the store that are not served, and why.
     pub refused_entries: Vec<RefusedEntry>,
+    /// Calls of the KMS for entries of the store since the start.
+    #[serde(default)]
+    pub kms_calls: KmsCalls,
 }
 
 /// One listener.
@@ -393,8 +398,11 @@ pub struct Entry {
     pub exportable: bool,
     /// How often the entry was written.
     pub version: u64,
-    /// The KMS key that wraps its data key.
-    pub kms_key: String,
+    /// The KMS key that wraps its data key or bucket key; none where the bucket key's record cannot be read.
+    pub kms_key: Option<String>,
+    /// The bucket key that its data key is derived from; none where it has one of its own.
+    #[serde(default)]
+    pub bucket_key: Option<String>,
     /// The file.
     pub file: String,
 }

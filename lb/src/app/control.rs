@@ -13,6 +13,7 @@ use crate::admin::protocol::{
 };
 use crate::admin::supervisor;
 use crate::explain;
+use crate::metrics::StoreFigures;
 
 impl Control for App {
     fn status(&self) -> Status {
@@ -83,9 +84,11 @@ impl Control for App {
 
     fn metrics(&self) -> String {
         let (published, table) = (self.published.load(), self.foundation.table().load());
-        self.foundation
-            .metrics()
-            .encode(&published, &table, self.certificates.broken().len())
+        let store = StoreFigures {
+            not_served: self.certificates.broken().len(),
+            kms_calls: self.foundation.custody().store().kms_calls(),
+        };
+        self.foundation.metrics().encode(&published, &table, store)
     }
 }
 

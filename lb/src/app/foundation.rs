@@ -154,9 +154,10 @@ impl Foundation {
         &self.broken
     }
 
-    /// Ends ticket keys whose time is over.
-    pub fn rotate_tickets(&self) {
+    /// Ends ticket keys and bucket keys whose time is over.
+    pub fn end_keys(&self) {
         self.ticketers.rotate(Instant::now());
+        self.custody.store().end_bucket_keys();
     }
 
     fn settings(&self, config: &Config) -> Result<Vec<ListenerSettings>, Refusal> {
@@ -283,6 +284,7 @@ fn refuse_region(directory: &StateDirectory, config: &Config) -> Result<(), Refu
 fn custody_options(config: &Config) -> CustodyOptions {
     CustodyOptions {
         certstore_key: Some(config.certstore_key.clone()),
+        without_bucket_keys: !config.bucket_keys,
     }
 }
 

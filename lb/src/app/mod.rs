@@ -222,7 +222,7 @@ async fn keep_time(app: Weak<App>) {
     loop {
         tick.tick().await;
         let Some(app) = app.upgrade() else { return };
-        app.foundation.rotate_tickets();
+        app.foundation.end_keys();
     }
 }
 

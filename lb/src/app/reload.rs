@@ -49,6 +49,10 @@ impl App {
         let plan = Plan::between(&previous.config().listeners, &config.listeners);
         let sockets = bind_all(plan.bind.iter().copied(), self.workers.count())?;
         // Nothing fails from here on.
+        self.foundation
+            .custody()
+            .store()
+            .use_bucket_keys(config.bucket_keys);
         prepared.published.start_probes(&self.runtime);
         self.published.store(prepared.published);
         let most = limits::connections(config.max_connections);
@@ -217,6 +221,7 @@ fn changes(old: &Config, new: &Config) -> Vec<String> {
     );
     let rest = [
         ("rules", old.rules != new.rules),
+        ("certstore.bucket_keys", old.bucket_keys != new.bucket_keys),
         (
             "trusted_proxies",
             old.trusted_proxies != new.trusted_proxies,

@@ -40,6 +40,7 @@ impl App {
                 .map(|group| target_group(group))
                 .collect(),
             refused_entries: refused.collect(),
+            kms_calls: self.foundation.custody().store().kms_calls(),
         }
     }
 

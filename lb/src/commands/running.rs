@@ -153,6 +153,11 @@ fn status_text(status: &Status, output: &Output) -> String {
     if let Some(http) = &status.admin_http {
         text += &format!("health and metrics on http://{http}\n");
     }
+    let calls = status.kms_calls;
+    text += &format!(
+        "calls of the KMS for the store: {} made, {} saved by bucket keys\n",
+        calls.made, calls.saved
+    );
     text += &format!("\n{}\n", listeners(&status.listeners, output));
     text += &format!("\n{}\n", targets(status, output));
     for entry in &status.refused_entries {

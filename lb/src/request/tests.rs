@@ -94,9 +94,11 @@ impl Front {
     }
 
     fn ended(&self) -> u64 {
-        let page = self
-            .metrics
-            .encode(&self.published, &certstore::CertTable::default(), 0);
+        let page = self.metrics.encode(
+            &self.published,
+            &certstore::CertTable::default(),
+            Default::default(),
+        );
         let ends = page
             .lines()
             .filter(|line| line.starts_with("sealgate_request_ends_total"));
@@ -1055,9 +1057,11 @@ async fn probes_decide_who_is_asked() {
     }
     let reason = front.published.groups()[0].targets()[1].reason();
     assert_eq!(reason.as_deref(), Some("status 500"));
-    let page = front
-        .metrics
-        .encode(&front.published, &certstore::CertTable::default(), 0);
+    let page = front.metrics.encode(
+        &front.published,
+        &certstore::CertTable::default(),
+        Default::default(),
+    );
     let line = format!(
         "sealgate_target_healthy{{target_group=\"g\",target=\"{}\"}} 0",
         sick.address

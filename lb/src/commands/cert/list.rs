@@ -203,7 +203,8 @@ fn details(entry: &Entry, chain_length: usize) -> String {
         ("Not after", not_after),
         ("Exportable", exportable.to_owned()),
         ("Version", entry.version.to_string()),
-        ("KMS key", entry.kms_key.clone()),
+        ("KMS key", or_dash(&entry.kms_key)),
+        ("Bucket key", or_dash(&entry.bucket_key)),
         ("File", entry.file.clone()),
     ]
     .map(|(label, value)| format!("{label:<11} {value}\n"))
@@ -233,7 +234,8 @@ mod tests {
             not_after: not_after.map(str::to_owned),
             exportable: false,
             version: 1,
-            kms_key: "arn".to_owned(),
+            kms_key: Some("arn".to_owned()),
+            bucket_key: None,
             file: "shop.example.com.e".to_owned(),
         }
     }
