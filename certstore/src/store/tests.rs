@@ -109,7 +109,7 @@ fn an_expiring_twin_is_not_forgotten_in_silence() {
             .any(|remark| remark.contains("with an rsa key stays")),
         "{remarks:?}"
     );
-    let remarks = f.import(NAME, KeyType::Rsa2048, 91).remarks;
+    let remarks = f.import(NAME, KeyType::Rsa2048, 89).remarks;
     assert!(
         !remarks.iter().any(|remark| remark.contains("stays")),
         "{remarks:?}"
