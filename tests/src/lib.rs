@@ -17,5 +17,5 @@ pub use client::{Answer, Session, TlsClient, curl};
 pub use nginx::Nginx;
 pub use pki::{Authority, Issued, KeyKind, openssl};
 pub use process::{Process, eventually, free_port};
-pub use store::{import, open_store};
+pub use store::{import, open_store, open_store_at};
 pub use testbed::{Outcome, Testbed, sealgate_binary};

@@ -1,5 +1,6 @@
 //! The sealed store in the test's own process, for what would take too many commands.
 
+use std::path::Path;
 use std::sync::Arc;
 
 use certstore::{Encoding, Import, PrivateKey, SealedStore};
@@ -11,7 +12,12 @@ use crate::testbed::Testbed;
 
 /// The store of a test bed on which no balancer runs.
 pub fn open_store(testbed: &Testbed) -> SealedStore {
-    let directory = StateDirectory::open(&testbed.state()).expect("init has run");
+    open_store_at(&testbed.state())
+}
+
+/// The store of a state directory on which no balancer runs.
+pub fn open_store_at(state: &Path) -> SealedStore {
+    let directory = StateDirectory::open(state).expect("init has run");
     let kms = directory
         .open_kms(None, &kms::Unlock::default(), Environment::system())
         .expect("the root key is there");

@@ -1,0 +1,151 @@
+#!/usr/bin/env python3
+"""What handshakes, requests, idle connections and certificates cost: Sealgate beside other servers.
+
+Builds the binaries, makes certificates, starts a target and the servers on the loopback interface,
+measures them in rounds whose order is drawn anew, makes sure that they all did the same, and prints a
+Markdown table. No figure makes it fail; a difference in what was agreed on, a failed request or a
+connection to the target that was not used again does.
+"""
+
+import argparse
+import contextlib
+import dataclasses
+import json
+import pathlib
+import random
+import sys
+import tempfile
+
+from harness import build, charts, idle, machine, many, material, report, servers, target
+from harness.processes import Failed
+from harness.workloads import WORKLOADS, check
+
+REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
+# Measured once, since they hardly vary.
+ONCE = {"W10": "memory of an idle TLS connection", "W11": "start with 10,000 P-256 certificates"}
+NAMES = [*WORKLOADS, *ONCE]
+
+
+def main():
+    options = arguments()
+    binaries = build.prepare(REPOSITORY, options.servers, "W11" in options.workloads)
+    with tempfile.TemporaryDirectory(prefix="sealgate-bench-") as scratch:
+        scratch = pathlib.Path(scratch)
+        certificates = material.make(scratch)
+        with target.start(scratch, certificates) as behind:
+            bench = Bench(behind, certificates, scratch, binaries, options)
+            measured = {name: bench.measure(name) for name in options.workloads}
+    document = {
+        "machine": machine.describe(),
+        "versions": {name: build.version(name, REPOSITORY, binaries) for name in options.servers},
+        "rounds": options.rounds,
+        "workloads": measured,
+    }
+    print(report.markdown(document))
+    if options.output:
+        options.output.mkdir(parents=True, exist_ok=True)
+        (options.output / "results.json").write_text(json.dumps(document, indent=1) + "\n")
+        (options.output / "results.md").write_text(report.markdown(document))
+        (options.output / "results.svg").write_text(charts.svg(document))
+
+
+def arguments():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    words = lambda text: text.split(",")
+    known = list(servers.COMMANDS)
+    parser.add_argument("--workloads", type=words, default=["all"], help=f"of {', '.join(NAMES)}; or all")
+    parser.add_argument("--servers", type=words, default=["bare", "sealgate", "nginx", "haproxy"],
+                        help=f"of {', '.join(known)}; NAME@N has N workers and the first N cores")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--scale", type=float, default=1, help="how much to ask in a round, 1 being about a second")
+    parser.add_argument("--output", type=pathlib.Path, metavar="DIRECTORY",
+                        help="write results.json, results.md and results.svg there")
+    options = parser.parse_args()
+    spelled = {name.lower(): name for name in NAMES}
+    if options.workloads == ["all"]:
+        options.workloads = NAMES
+    unknown = [name for name in options.workloads if name.lower() not in spelled]
+    unknown += [name for name in options.servers if not servers.is_known(name)]
+    if unknown or options.rounds < 1:
+        parser.error(f"unknown: {', '.join(unknown)}" if unknown else "at least one round")
+    options.workloads = [spelled[name.lower()] for name in options.workloads]
+    return options
+
+
+@dataclasses.dataclass(frozen=True)
+class Bench:
+    """What all measurements have in common."""
+    behind: target.Target
+    certificates: material.Material
+    scratch: pathlib.Path
+    binaries: dict
+    options: argparse.Namespace
+
+    def measure(self, name):
+        return self.once(name) if name in ONCE else self.in_rounds(name)
+
+    def in_rounds(self, name):
+        """Rounds in which each server has its turn, in an order that is drawn each time."""
+        workload = WORKLOADS[name]
+        samples = {server: [] for server in self.options.servers if kind(server) not in workload.cannot}
+        with contextlib.ExitStack() as stack:
+            running = {server: stack.enter_context(self.start(server, name, workload)) for server in samples}
+            for turn in range(self.options.rounds):
+                for server in random.sample(list(samples), len(samples)):
+                    with blaming(name, server):
+                        samples[server].append(self.take(workload, running[server]))
+                print(f"{name}: round {turn + 1} of {self.options.rounds}", file=sys.stderr)
+        return {"title": workload.title, "unit": workload.unit,
+                "servers": {server: [vars(sample) for sample in taken] for server, taken in samples.items()}}
+
+    @contextlib.contextmanager
+    def start(self, server, name, workload):
+        with servers.start(server, self.task(workload), self.scratch / f"{name}-{server}", self.binaries) as running:
+            with blaming(name, server):
+                if not workload.only_handshakes:
+                    target.check_answers(running.port, self.certificates.ca)
+                workload.warm_up(running, self.binaries)
+            yield running
+
+    def task(self, workload=None):
+        if workload is None:
+            return servers.Task(self.certificates, self.certificates.p256, self.behind)
+        return servers.Task(self.certificates, getattr(self.certificates, workload.certificate), self.behind,
+                            workload.reencrypt, workload.only_handshakes)
+
+    def take(self, workload, server):
+        before = self.behind.accepted()
+        sample = workload.sample(server, self.options.scale, self.binaries)
+        sample.upstream = self.behind.accepted() - before
+        check(workload, sample)
+        return sample
+
+    def once(self, name):
+        measured = {}
+        made = many.make(self.scratch, self.binaries) if name == "W11" else None
+        for server in self.options.servers:
+            directory = self.scratch / f"{name}-{server}"
+            with blaming(name, server):
+                if name == "W10":
+                    measured[server] = [idle.measure(server, self.task(), directory, self.binaries)]
+                elif kind(server) in many.ABLE:
+                    measured[server] = [many.measure(server, self.task(), made, directory, self.binaries)]
+            print(f"{name}: {server} done", file=sys.stderr)
+        return {"title": ONCE[name], "servers": measured}
+
+
+def kind(server):
+    return server.partition("@")[0]
+
+
+@contextlib.contextmanager
+def blaming(workload, server):
+    """Says which server it was."""
+    try:
+        yield
+    except Failed as failure:
+        raise SystemExit(f"{workload}, {server}: {failure}") from None
+
+
+if __name__ == "__main__":
+    main()
