@@ -28,7 +28,7 @@ NAMES = [*WORKLOADS, *ONCE]
 
 def main():
     options = arguments()
-    binaries = build.prepare(REPOSITORY, options.servers, "W11" in options.workloads)
+    binaries = build.prepare(REPOSITORY, options.servers, "W11" in options.workloads, not options.no_build)
     with tempfile.TemporaryDirectory(prefix="sealgate-bench-") as scratch:
         scratch = pathlib.Path(scratch)
         certificates = material.make(scratch)
@@ -58,6 +58,7 @@ def arguments():
                         help=f"of {', '.join(known)}; NAME@N has N workers and the first N cores")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--scale", type=float, default=1, help="how much to ask in a round, 1 being about a second")
+    parser.add_argument("--no-build", action="store_true", help="measure the binaries that are there")
     parser.add_argument("--output", type=pathlib.Path, metavar="DIRECTORY",
                         help="write results.json, results.md and results.svg there")
     options = parser.parse_args()

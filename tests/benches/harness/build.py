@@ -19,21 +19,28 @@ PACKAGES = {"openssl": "openssl", "curl": "curl", "h2load": "nghttp2-client", "n
 FOR_PINGORA = {"cmake": "cmake", "clang": "clang", "g++": "g++"}
 
 
-def prepare(repository, wanted, many):
+def prepare(repository, wanted, many, build):
     """Installs and builds what these servers need; returns where the binaries are, by name.
 
-    `many`: whether many certificates will have to be made.
+    `many`: whether many certificates will have to be made; `build`: whether to build, or to take what is there.
     """
     install(wanted)
-    packages = ["-p", "sealgate", "-p", "sealgate-bare", *(["-p", "sealgate-tests"] if many else [])]
-    subprocess.run(["cargo", "build", "--release", "--locked", *packages, "--bins"], cwd=repository, check=True)
-    release = target_directory(repository) / "release"
-    binaries = {name: release / name for name in ("sealgate", "bare", "certificates")}
+    if build:
+        packages = ["-p", "sealgate", "-p", "sealgate-bare", *(["-p", "sealgate-tests"] if many else [])]
+        cargo(repository, "build", "--release", "--locked", "--bins", *packages)
+    target = target_directory(repository)
+    binaries = {name: target / "release" / name for name in ("sealgate", "bare", "certificates")}
     if "pingora" in wanted:
-        binaries["pingora"] = build_pingora(repository)
+        if build:
+            build_pingora(repository, target / "pingora")
+        binaries["pingora"] = target / "pingora/release/pingora-peer"
     if "envoy" in wanted:
-        binaries["envoy"] = fetch_envoy(target_directory(repository) / "benches")
+        binaries["envoy"] = fetch_envoy(target / "benches")
     return binaries
+
+
+def cargo(directory, *words, **environment):
+    subprocess.run(["cargo", *words], cwd=directory, check=True, env={**ENVIRONMENT, **environment})
 
 
 def install(wanted):
@@ -54,11 +61,9 @@ def install(wanted):
     subprocess.run([*apt, "install", "-qy", "--no-install-recommends", *missing], check=True, stdout=sys.stderr)
 
 
-def build_pingora(repository):
-    workspace = repository / "tests/benches/pingora"
-    subprocess.run(["cargo", "build", "--release", "--locked"], cwd=workspace, check=True,
-                   env={**ENVIRONMENT, "CARGO_TARGET_DIR": str(target_directory(repository) / "pingora")})
-    return target_directory(repository) / "pingora/release/pingora-peer"
+def build_pingora(repository, target):
+    """In a workspace of its own, so that it is built for measurements only."""
+    cargo(repository / "tests/benches/pingora", "build", "--release", "--locked", CARGO_TARGET_DIR=str(target))
 
 
 def fetch_envoy(directory):

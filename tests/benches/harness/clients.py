@@ -8,10 +8,11 @@ import dataclasses
 import json
 import re
 import resource
+import subprocess
 import time
 
 from .material import NAME
-from .processes import Account, Failed, raise_limits, run
+from .processes import ENVIRONMENT, Account, Failed, raise_limits, run, schedule
 
 
 @dataclasses.dataclass
@@ -21,8 +22,9 @@ class Sample:
     seconds: float
     server_cpu_us: float
     client_cpu_us: float
-    # The part of the time that the server's busiest thread ran or waited for a core.
+    # The part of the time that the server's busiest thread ran or waited for a core, and the client's least busy.
     server_busy: float
+    client_busy: float
     # Who was agreed with: version, suite, group, ALPN, resumed.
     agreed: dict
     p50_us: float = None
@@ -55,7 +57,7 @@ def by_bench(server, words, count, binaries):
     latency = report["latency"]
     return Sample(
         operations=count, seconds=report["seconds"], server_cpu_us=used * 1e6 / count,
-        client_cpu_us=(children_cpu() - before) * 1e6 / count, server_busy=report["server"]["busy"],
+        client_cpu_us=(children_cpu() - before) * 1e6 / count, server_busy=report["server"]["busy"], client_busy=report["client"]["busy"],
         agreed={"version": agreed["version"], "suite": agreed["suite"], "group": agreed["group"],
                 "resumed": agreed["resumed"], "certificate": agreed["certificate"]},
         p50_us=latency["p50_us"], p99_us=latency["p99_us"],
@@ -66,10 +68,11 @@ def by_bench(server, words, count, binaries):
 def requests(server, path, count, connections, streams, protocol):
     """Requests over connections that stay open."""
     version = ["--h1"] if protocol == "http/1.1" else ["-m", streams]
+    command = ["h2load", *version, "-n", count, "-c", connections, "-t", THREADS,
+               "--tls13-ciphers=TLS_AES_128_GCM_SHA256", "--groups=X25519",
+               f"--connect-to=127.0.0.1:{server.port}", f"https://{NAME}{path}"]
     account, before, began = Account(server.pid), children_cpu(), time.monotonic()
-    text = run("h2load", *version, "-n", count, "-c", connections, "-t", 2, "--tls13-ciphers=TLS_AES_128_GCM_SHA256",
-               "--ciphers=ECDHE-ECDSA-AES128-GCM-SHA256", "--groups=X25519",
-               f"--connect-to=127.0.0.1:{server.port}", f"https://{NAME}{path}", preexec_fn=raise_limits)
+    text, client_busy = watched([str(word) for word in command])
     seconds = time.monotonic() - began
     used, busiest = account.used()
     told = H2load(text)
@@ -77,13 +80,31 @@ def requests(server, path, count, connections, streams, protocol):
         raise Failed(text)
     return Sample(
         operations=count, seconds=seconds, server_cpu_us=used * 1e6 / count,
-        client_cpu_us=(children_cpu() - before) * 1e6 / count, server_busy=min(busiest / seconds, 1),
+        client_cpu_us=(children_cpu() - before) * 1e6 / count, server_busy=min(busiest / seconds, 1), client_busy=min(client_busy / seconds, 1),
         agreed={"version": told.word("TLS Protocol: (.*)"), "suite": told.word("Cipher: (.*)"),
                 "group": told.word(r"Server Temp Key: (\S*)"), "alpn": told.word("Application protocol: (.*)")},
         bytes=told.number(r"traffic: .* \((\d+)\) data"))
 
 
+def watched(command):
+    """What the command printed, and for how many seconds its least busy worker ran or waited for a core."""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=ENVIRONMENT,
+                          preexec_fn=raise_limits) as child:
+        threads = {}
+        while child.poll() is None:
+            threads |= schedule(child.pid)
+            time.sleep(0.02)
+        text = child.stdout.read()
+    if child.returncode:
+        raise Failed(text)
+    # The first thread waits for the others.
+    workers = sorted(ran + waited for ran, waited in threads.values())[-THREADS:]
+    return text, workers[0] / 1e9 if workers else 0
+
+
 class H2load:
+    """What h2load printed."""
+
     def __init__(self, text):
         self.text = text
 
@@ -101,3 +122,7 @@ def children_cpu():
     """CPU seconds of commands that this process has waited for: of the client, as servers still run."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
+
+
+# As many as the servers have.
+THREADS = 2

@@ -105,11 +105,11 @@ def rounds_table(workload):
 
 
 def limits(servers):
-    """The servers that were not kept busy: their figures are those of a server with time to spare."""
-    idle = [server for server, samples in servers.items()
-            if statistics.median(sample["server_busy"] for sample in samples) < SATURATED
-            and not any(sample["late"] is not None for sample in samples)]
-    return [f"The client was the limit of {', '.join(idle)}."] if idle else []
+    """The servers that had time to spare while the client had none: their figures are those of idling servers."""
+    spare = [server for server, samples in servers.items()
+             if statistics.median(sample["server_busy"] for sample in samples) < IDLING
+             and statistics.median(sample["client_busy"] for sample in samples) > BUSY]
+    return [f"The client was the limit of {', '.join(spare)}."] if spare else []
 
 
 def idle_table(workload):
@@ -132,5 +132,5 @@ def median(samples, field, scale, digits):
     return f"{statistics.median(values) * scale:.{digits}f}" if values else "–"
 
 
-# Below this part of the time a thread had time to spare.
-SATURATED = 0.75
+# The same bounds as those of `sealgate bench`.
+IDLING, BUSY = 0.75, 0.9
