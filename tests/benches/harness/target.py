@@ -18,8 +18,16 @@ class Target:
 
     def accepted(self):
         """How many connections it has accepted since it began."""
+        return self.counts()[0]
+
+    def asked(self):
+        """How many requests it has had since it began."""
+        return self.counts()[2]
+
+    def counts(self):
+        """Connections accepted, connections handled, requests (nginx: ngx_http_stub_status_module)."""
         self.status.request("GET", "/status")
-        return int(self.status.getresponse().read().split()[7])
+        return [int(word) for word in self.status.getresponse().read().split()[7:10]]
 
 
 @contextlib.contextmanager
