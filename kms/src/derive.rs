@@ -12,6 +12,15 @@ pub fn derive(key: &SecretKey, salt: &[u8], info: &[&[u8]]) -> SecretKey {
     filled.expect("32 bytes are within HKDF's bound of 255 blocks")
 }
 
+/// A public name of a secret that is `what`: as long and as hard to guess as a key, the same for the same
+/// secret only, and of no use to find it.
+pub(crate) fn identify(secret: &[u8], what: &[u8]) -> [u8; 32] {
+    let mut id = [0; 32];
+    scrubbed(|| expand(secret, b"sealgate key material id", &[what], &mut id))
+        .expect("32 bytes are within HKDF's bound of 255 blocks");
+    id
+}
+
 fn expand(
     key: &[u8],
     salt: &[u8],

@@ -6,6 +6,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::key::{Identity, KeyId};
+use crate::material::MaterialError;
 use crate::policy::Explanation;
 use crate::principal::Principal;
 use crate::root_key::{Needs, RootError};
@@ -338,6 +339,9 @@ pub enum Error {
          from a backup", .0.display()
     )]
     RecordTooLong(PathBuf),
+    /// Key material cannot be made, read or used.
+    #[error(transparent)]
+    Material(#[from] MaterialError),
     /// The file system said no.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {

@@ -13,6 +13,9 @@
 //!                        │           under a key derived for it alone
 //!                        └─ data key     encrypts one payload of a caller's  data_key
 //! ```
+//! What a KMS key's material can be besides, and what it does then (signatures, MACs, key agreement, RSA),
+//! stands in [`spec`] and [`material`].
+//!
 //! Every step is AES-256-GCM ([`aead`]) or HKDF-SHA256 ([`derive`](mod@derive)). A message names its KMS key and the
 //! generation of its backing key, so that a rotation changes no message; it opens only with the same
 //! [`EncryptionContext`].
@@ -54,6 +57,7 @@ pub mod hygiene;
 pub mod identity;
 pub mod key;
 mod key_ring;
+pub mod material;
 pub mod message;
 pub mod policy;
 pub mod principal;
@@ -78,10 +82,11 @@ pub use event::{Auditor, Event, Named};
 pub use grant::{Grant, GrantConstraints, GrantId, GrantToken, NewGrant};
 pub use identity::IdentityMetadata;
 pub use key::{Identity, KeyId, KeyMetadata, KeyRef, KeyTier};
+pub use material::{Material, MaterialError};
 pub use policy::{Action, Explanation, Reason};
 pub use principal::{Principal, PrincipalKind};
 pub use root_key::{NewRoot, RootKey, RootKeySource, Share, Sharing, Unlock};
-pub use secret::SecretKey;
+pub use secret::{SecretBytes, SecretKey};
 pub use service::{Kms, NewKey, NewPolicy, Question};
 pub use spec::{
     EncryptionAlgorithm, KeyAgreementAlgorithm, KeySpec, KeyUsage, MacAlgorithm, MessageType,

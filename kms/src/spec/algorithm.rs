@@ -205,6 +205,19 @@ impl WrappingAlgorithm {
         }
     }
 
+    /// Whether it takes material of a key of `spec` under a key of `wrapping`: the rules of
+    /// `GetParametersForImport`.
+    pub fn wraps(self, spec: KeySpec, wrapping: KeySpec) -> bool {
+        let direct = !self.has_aes_key();
+        match spec {
+            _ if !wrapping.is_rsa() => false,
+            KeySpec::Rsa2048 | KeySpec::Rsa3072 | KeySpec::Rsa4096 => !direct,
+            KeySpec::EccNistP521 if wrapping == KeySpec::Rsa2048 => !direct,
+            _ if spec.is_elliptic() => true,
+            _ => direct,
+        }
+    }
+
     /// Whether an AES key stands between the RSA key and the material.
     pub fn has_aes_key(self) -> bool {
         matches!(self, Self::RsaAesKeyWrapSha1 | Self::RsaAesKeyWrapSha256)

@@ -39,6 +39,12 @@ macro_rules! wire_names {
             }
         }
 
+        impl From<$kind> for &'static str {
+            fn from(value: $kind) -> Self {
+                value.as_str()
+            }
+        }
+
         impl std::fmt::Display for $kind {
             fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
                 f.write_str(self.as_str())
