@@ -8,14 +8,14 @@
 //! | `grant-UUID-ID` | the grant of that id on that key |
 //! | `identity-HASH` | a user or role, by the first 32 digits of its ARN's SHA-256 |
 //!
-//! # A record, versions 1 and 2
+//! # A record, versions 1 to 3
 //! Numbers are big-endian; a time is 64 bits of milliseconds since 1970; a text is UTF-8 behind its
 //! length of 32 bits.
 //!
 //! | offset | bytes | field |
 //! |---|---|---|
 //! | 0 | 4 | `SGKR` |
-//! | 4 | 1 | version: 2 of a key (1 before keys had policies), 1 of all others |
+//! | 4 | 1 | version: 3 of a key (2 while all were symmetric, 1 before they had policies), 2 of an alias (1 while none could be updated), 1 of all others |
 //! | 5 | 1 | kind: 1 database, 2 key, 3 alias, 4 grant, 5 identity |
 //! | 6 | 8 | fingerprint of the root key |
 //! | 14 | 16 | id of the database, random |
@@ -31,17 +31,47 @@
 //!
 //! # The bodies
 //! - database: time of creation.
-//! - alias: time of creation, then the 16 bytes of the key's id.
-//! - key: tier (1 byte: 1 owned, 2 managed, 3 customer), time of creation, description (text), number
-//!   of backing keys (32 bits), and for each its number (32 bits), time of creation and sealed form;
-//!   from version 2 on, its key policy (text; empty: the default one).
+//! - alias: time of creation, the 16 bytes of the key's id; from version 2 on the time of its last update.
+//! - key, versions 1 and 2: tier (1 byte: 1 owned, 2 managed, 3 customer), time of creation, description
+//!   (text), number of backing keys (32 bits), and for each its number (32 bits), time of creation and
+//!   sealed form, which is always of 32 bytes and stands without its length; in version 2 its key policy
+//!   (text; empty: the default one). Such a key is symmetric, made here, enabled, and was rotated on
+//!   demand.
+//! - key, version 3: see below.
 //! - grant: time of creation, ARN of the issuer (text; empty: the product), terms (text: JSON).
 //! - identity: time of creation, ARN (text), number of user ids (32 bits) and each (32 bits), number
 //!   of policies (32 bits), and for each its name and itself (texts).
 //!
-//! A backing key is sealed once more by itself, so that no buffer but its [`SecretKey`] ever holds
-//! it: nonce (12 bytes, random), ciphertext (32), tag (16), under the record key, with the additional
-//! data "backing key" ‖ key id ‖ number.
+//! A backing key is sealed once more by itself, so that no buffer but its [`SecretBytes`] ever holds
+//! it: length (32 bits), nonce (12 bytes, random), ciphertext (of that length), tag (16), under the record
+//! key, with the additional data "backing key" ‖ key id ‖ number.
+//!
+//! # The body of a key, version 3
+//! | field | form |
+//! |---|---|
+//! | tier | 1 byte: 1 owned, 2 managed, 3 customer |
+//! | creation | time |
+//! | description | text |
+//! | spec, usage | two texts, by AWS's names: `SYMMETRIC_DEFAULT`, `ENCRYPT_DECRYPT` |
+//! | origin | 1 byte: 1 `AWS_KMS`, 2 `EXTERNAL` |
+//! | state | 1 byte: 1 enabled, 2 disabled, 3 pending deletion, 4 pending import; then a time: that of the deletion, else 0 |
+//! | tags | number (32 bits), for each its key and value (texts) |
+//! | rotation | period in days (32 bits; 0: none), time of the next (0 where there is none) |
+//! | multi-region | 1 byte: 0 no, 1 primary, 2 replica; but for 0 the primary's region (text), number of replicas (32 bits) and their regions (texts) |
+//! | policy | text; empty: the default one |
+//! | backing keys | number (32 bits); 1 byte: 1 where one more waits for its rotation, else 0; then each in order |
+//!
+//! and of a backing key, whose number is its place from 1:
+//!
+//! | field | form |
+//! |---|---|
+//! | since when it encrypts | time |
+//! | why it came to be | 1 byte: 1 with its key, 2 by the schedule, 3 on demand |
+//! | id of its material | 32 bytes |
+//! | when imported material expires | time; 0: never |
+//! | material | its sealed form; a length of 0, and no more, where imported material was deleted |
+//!
+//! [`SecretBytes`]: crate::secret::SecretBytes
 
 mod alias;
 mod codec;
@@ -224,8 +254,24 @@ impl Database {
     /// What the storage says.
     pub(crate) fn put_key(&self, key: &StoredKey, environment: &Environment) -> Result<(), Error> {
         let name = key_record(key.id);
-        let record = self.sealer.seal_key(key, environment);
+        let record = self.sealer.seal_key(key, environment)?;
         self.storage.put(&name, &record, Expected::Any).map(drop)
+    }
+
+    /// Removes a key, and its material with it.
+    ///
+    /// # Errors
+    /// What the storage says.
+    pub(crate) fn delete_key(&self, key: KeyId) -> Result<(), Error> {
+        self.storage.delete(&key_record(key), Expected::Any)
+    }
+
+    /// Removes an alias.
+    ///
+    /// # Errors
+    /// What the storage says.
+    pub(crate) fn delete_alias(&self, alias: &str) -> Result<(), Error> {
+        self.storage.delete(&alias_record(alias), Expected::Any)
     }
 
     /// Writes an alias over whatever is stored of it.

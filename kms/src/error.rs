@@ -5,11 +5,12 @@ mod code;
 use std::io;
 use std::path::PathBuf;
 
-use crate::key::{Identity, KeyId};
+use crate::key::{Identity, KeyId, KeyOrigin};
 use crate::material::MaterialError;
 use crate::policy::Explanation;
 use crate::principal::Principal;
 use crate::root_key::{Needs, RootError};
+use crate::spec::{KeySpec, KeyUsage};
 
 /// An error of the KMS, its storage or its state directory.
 #[derive(Debug, thiserror::Error)]
@@ -111,6 +112,129 @@ pub enum Error {
     /// The description is too long.
     #[error("a description of {0} bytes is too long (at most 8,192)")]
     DescriptionTooLong(usize),
+    /// The key is disabled.
+    #[error("{0} is disabled. `sealgate kms key enable` enables it")]
+    Disabled(String),
+    /// The key is to be deleted.
+    #[error("{0} is pending deletion. `sealgate kms key cancel-deletion` takes that back")]
+    PendingDeletion(String),
+    /// Nothing is to be taken back.
+    #[error("{0} is not pending deletion.")]
+    NotPendingDeletion(String),
+    /// The key has no material, or not all of it.
+    #[error("{0} is pending import. Import its key material, the same as before where it had some")]
+    PendingImport(String),
+    /// The key was made for something else.
+    #[error("{arn} key usage is {usage} which is not valid for {operation}.")]
+    KeyUsage {
+        /// The key.
+        arn: String,
+        /// What it is for.
+        usage: KeyUsage,
+        /// What was wanted of it.
+        operation: &'static str,
+    },
+    /// Keys of another origin only can do that.
+    #[error("{arn} origin is {origin} which is not valid for this operation.")]
+    Origin {
+        /// The key.
+        arn: String,
+        /// Its origin.
+        origin: KeyOrigin,
+    },
+    /// Keys of another spec only can do that.
+    #[error("{arn} key spec is {spec} which is not valid for this operation.")]
+    Spec {
+        /// The key.
+        arn: String,
+        /// Its spec.
+        spec: KeySpec,
+    },
+    /// A new key must be said to be for something.
+    #[error("You must specify a KeyUsage value for a KMS key of the key spec {0}.")]
+    UsageMissing(KeySpec),
+    /// Another key than the one that was named.
+    #[error("The key ID in the request does not identify a CMK that can perform this operation.")]
+    IncorrectKey,
+    /// The waiting time before a deletion.
+    #[error("a key waits 7 to 30 days for its deletion, not {0}")]
+    PendingWindow(u32),
+    /// The time between rotations.
+    #[error("a key is rotated every 90 to 2,560 days, not {0}")]
+    RotationPeriod(u32),
+    /// A key is rotated on demand 25 times.
+    #[error(
+        "The on-demand rotations limit has been reached for the given keyId. No more on-demand \
+         rotations can be performed for this key: {0}"
+    )]
+    TooManyRotations(String),
+    /// No imported material waits for a rotation.
+    #[error(
+        "{0} has no key material that waits for a rotation: import some as new key material first"
+    )]
+    NothingToRotate(String),
+    /// No room for another key.
+    #[error("there are 100,000 customer keys already: delete those that nobody needs")]
+    TooManyKeys,
+    /// No room for another alias.
+    #[error("{0} has 50 aliases already: delete those that nobody needs")]
+    TooManyAliases(String),
+    /// No such alias.
+    #[error("Alias {0} is not found.")]
+    AliasNotFound(String),
+    /// An alias moves only between keys of one kind.
+    #[error(
+        "{alias} points to a key of another kind: it can be pointed to keys of the spec {spec} for \
+         {usage} only"
+    )]
+    AliasOfOtherKind {
+        /// The alias.
+        alias: String,
+        /// The spec of the key that it points to.
+        spec: KeySpec,
+        /// What that key is for.
+        usage: KeyUsage,
+    },
+    /// A tag that cannot be.
+    #[error("{0}")]
+    InvalidTag(String),
+    /// So many bytes are not given out.
+    #[error("{found} bytes of randomness are out of range: ask for 1 to 1,024")]
+    NumberOfBytes {
+        /// How many were wanted.
+        found: usize,
+    },
+    /// A message is too long to be signed.
+    #[error("a message of {0} bytes is too long (at most 4,096): hash it, and give the digest")]
+    MessageTooLong(usize),
+    /// The import token is not one of this key here.
+    #[error(
+        "the import token is none that this KMS gave out for this key: get parameters for import anew"
+    )]
+    InvalidImportToken,
+    /// The import token is old.
+    #[error("the import token has expired: get parameters for import anew")]
+    ExpiredImportToken,
+    /// Only the material that a key had before may come back.
+    #[error(
+        "the key material is not the one that {0} had before: what was encrypted under that would not \
+         open"
+    )]
+    IncorrectKeyMaterial(String),
+    /// Material that is to expire in the past, or never although a time is given.
+    #[error("key material that expires does so within 365 days from now")]
+    InvalidExpiry,
+    /// A multi-region key's part cannot do that.
+    #[error("{arn}: {why}")]
+    MultiRegion {
+        /// The key.
+        arn: String,
+        /// What is wrong.
+        why: &'static str,
+    },
+    /// A replica's export is not one, or for another region or under another key.
+    #[error("the replica does not open here: {0}")]
+    InvalidReplica(&'static str),
     /// The alias points elsewhere already.
     #[error("{alias} points to key {key} already")]
     AliasExists {

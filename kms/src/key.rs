@@ -1,5 +1,18 @@
 //! What a KMS key is called and what is known of it.
 
+mod multi_region;
+mod rotation;
+mod state;
+mod tag;
+
+pub use multi_region::{MultiRegion, MultiRegionKind};
+pub use rotation::{BackingKeyKind, RotationSchedule};
+pub use state::{KeyOrigin, KeyState};
+pub use tag::{MAX_TAGS, Tags};
+
+pub(crate) use rotation::days;
+pub(crate) use tag::{check_count as check_tag_count, checked as checked_tags};
+
 use std::fmt;
 use std::str::FromStr;
 use std::time::SystemTime;
@@ -9,16 +22,30 @@ use uuid::Uuid;
 
 use crate::error::Error;
 use crate::principal::Principal;
+use crate::spec::{KeySpec, KeyUsage};
 
-/// The stable id of a KMS key over all generations of its material.
+/// The stable id of a KMS key over all generations of its material: a UUID (RFC 9562).
+///
+/// That of a multi-region key is of version 8 and written `mrk-` and 32 hexadecimal digits; all others
+/// are written as UUIDs are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "String", into = "String")]
 pub struct KeyId(Uuid);
 
 impl KeyId {
     /// An id from 16 random bytes (a version 4 UUID, RFC 9562).
     pub fn from_random(bytes: [u8; 16]) -> Self {
         Self(uuid::Builder::from_random_bytes(bytes).into_uuid())
+    }
+
+    /// The id of a multi-region key from 16 random bytes.
+    pub fn multi_region_from_random(bytes: [u8; 16]) -> Self {
+        Self(uuid::Builder::from_custom_bytes(bytes).into_uuid())
+    }
+
+    /// Whether it is that of a multi-region key.
+    pub fn is_multi_region(&self) -> bool {
+        self.0.get_version_num() == 8
     }
 
     /// The id as it stands in a message.
@@ -34,7 +61,10 @@ impl KeyId {
 
 impl fmt::Display for KeyId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        match self.is_multi_region() {
+            true => write!(f, "{MULTI_REGION_PREFIX}{}", self.0.simple()),
+            false => self.0.fmt(f),
+        }
     }
 }
 
@@ -42,14 +72,29 @@ impl FromStr for KeyId {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
-        // Only the hyphenated form is an id: two spellings would be two names in a policy.
-        let uuid = Uuid::try_parse(text)
-            .ok()
-            .filter(|uuid| uuid.to_string() == text);
-        uuid.map(Self)
+        let digits = text.strip_prefix(MULTI_REGION_PREFIX).unwrap_or(text);
+        // Only one form is an id: two spellings would be two names in a policy.
+        let id = Uuid::try_parse(digits).ok().map(Self);
+        id.filter(|id| id.to_string() == text)
             .ok_or_else(|| Error::InvalidKeyRef(text.to_owned()))
     }
 }
+
+impl TryFrom<String> for KeyId {
+    type Error = Error;
+
+    fn try_from(text: String) -> Result<Self, Error> {
+        text.parse()
+    }
+}
+
+impl From<KeyId> for String {
+    fn from(id: KeyId) -> Self {
+        id.to_string()
+    }
+}
+
+const MULTI_REGION_PREFIX: &str = "mrk-";
 
 /// Whose keys these are: the account and region that stand in every ARN.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -229,6 +274,20 @@ pub struct KeyMetadata {
     pub tier: KeyTier,
     /// For people.
     pub description: String,
+    /// What its material is.
+    pub spec: KeySpec,
+    /// What it is for.
+    pub usage: KeyUsage,
+    /// Where its material comes from.
+    pub origin: KeyOrigin,
+    /// What may be done with it.
+    pub state: KeyState,
+    /// Its automatic rotation.
+    pub rotation: Option<RotationSchedule>,
+    /// What it is to other regions.
+    pub multi_region: Option<MultiRegion>,
+    /// When imported material is deleted.
+    pub valid_to: Option<SystemTime>,
     /// The aliases that point to it, sorted.
     pub aliases: Vec<String>,
     /// When it was created.
@@ -244,6 +303,14 @@ pub struct BackingKeyMetadata {
     pub number: u32,
     /// When it became the one that encrypts.
     pub created: SystemTime,
+    /// Why it came to be.
+    pub kind: BackingKeyKind,
+    /// Which material it is: 64 hexadecimal digits.
+    pub material_id: String,
+    /// When imported material is deleted.
+    pub valid_to: Option<SystemTime>,
+    /// Whether the material is there: imported material may be deleted.
+    pub is_there: bool,
 }
 
 #[cfg(test)]
@@ -268,7 +335,12 @@ mod tests {
             assert_eq!(text.parse::<KeyRef>().unwrap().to_string(), text);
         }
         let upper = ID.to_uppercase();
+        let mrk = format!("mrk-{}", ID.replace('-', "").replacen("34cd", "84cd", 1));
+        assert_eq!(mrk.parse::<KeyRef>().unwrap().to_string(), mrk);
+        let as_uuid = ID.replacen("34cd", "84cd", 1);
         for text in [
+            &as_uuid,
+            "mrk-1234abcd12ab34cd56ef1234567890ab",
             "",
             "alias/",
             "alias/a b",

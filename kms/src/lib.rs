@@ -13,6 +13,9 @@
 //!                        │           under a key derived for it alone
 //!                        └─ data key     encrypts one payload of a caller's  data_key
 //! ```
+//! A key has a kind, a state, tags and a schedule ([`KeyMetadata`]); what happens by itself, rotations and
+//! deletions, [`Kms::tick`] does.
+//!
 //! What a KMS key's material can be besides, and what it does then (signatures, MACs, key agreement, RSA),
 //! stands in [`spec`] and [`material`].
 //!
@@ -81,13 +84,19 @@ pub use error::Error;
 pub use event::{Auditor, Event, Named};
 pub use grant::{Grant, GrantConstraints, GrantId, GrantToken, NewGrant};
 pub use identity::IdentityMetadata;
-pub use key::{Identity, KeyId, KeyMetadata, KeyRef, KeyTier};
+pub use key::{
+    BackingKeyKind, BackingKeyMetadata, Identity, KeyId, KeyMetadata, KeyOrigin, KeyRef, KeyState,
+    KeyTier, MultiRegion, MultiRegionKind, RotationSchedule, Tags,
+};
 pub use material::{Material, MaterialError};
 pub use policy::{Action, Explanation, Reason};
 pub use principal::{Principal, PrincipalKind};
 pub use root_key::{NewRoot, RootKey, RootKeySource, Share, Sharing, Unlock};
 pub use secret::{SecretBytes, SecretKey};
-pub use service::{Kms, NewKey, NewPolicy, Question};
+pub use service::{
+    Alias, DataKeyPairBlob, Kms, NewKey, NewPolicy, Question, ReEncryptSource, Rotation,
+    RotationStatus, Ticked,
+};
 pub use spec::{
     EncryptionAlgorithm, KeyAgreementAlgorithm, KeySpec, KeyUsage, MacAlgorithm, MessageType,
     SigningAlgorithm, WrappingAlgorithm,

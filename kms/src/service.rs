@@ -4,17 +4,31 @@
 //! state, act, write it down.
 
 mod access;
+mod aliases;
 mod authorise;
 mod catalogue;
+mod data_keys;
+mod deletion;
 mod direct;
 mod door;
 mod grants;
 mod identities;
+mod key_state;
 mod keys;
+mod pairs;
 mod policies;
+mod replica;
+mod rotation;
+mod tags;
+mod tick;
 
+pub use aliases::Alias;
+pub use data_keys::{DataKeyPairBlob, MAX_RANDOM};
+pub use direct::Source as ReEncryptSource;
 pub use keys::NewKey;
 pub use policies::{NewPolicy, Question};
+pub use rotation::{Rotation, RotationStatus};
+pub use tick::Ticked;
 
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -166,10 +180,10 @@ impl Kms {
                 let new = NewKey {
                     description: "Wraps the data keys of the certificate store".to_owned(),
                     alias: Some(alias.to_string()),
-                    policy: None,
+                    ..NewKey::default()
                 };
-                let database = self.database.lock();
-                self.add_key(&database, &Caller::Internal, KeyTier::Managed, new)?;
+                let key = self.made(KeyTier::Managed, &new)?;
+                self.add_key(&self.database.lock(), &Caller::Internal, key, &new)?;
             }
             Err(error) => return Err(error),
         }

@@ -88,6 +88,7 @@ fn live(
         description: "a customer's".to_owned(),
         alias: Some("alias/shop".to_owned()),
         policy: None,
+        ..NewKey::default()
     };
     kms.create_key(&Caller::Internal, new)?;
     kms.rotate_key(&Caller::Internal, &shop())?;

@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use super::codec::{Reader, Why, put_time};
 use super::names::alias_record;
-use super::seal::{Kind, Sealer};
+use super::seal::{Clear, Kind, Sealer};
 use crate::environment::Environment;
 use crate::key::KeyId;
 
@@ -13,6 +13,8 @@ use crate::key::KeyId;
 pub(crate) struct StoredAlias {
     pub(crate) alias: String,
     pub(crate) created: SystemTime,
+    /// When it was last pointed to another key.
+    pub(crate) updated: SystemTime,
     pub(crate) key: KeyId,
 }
 
@@ -22,6 +24,7 @@ impl Sealer {
         self.seal(Kind::Alias, &name, environment, |body, _| {
             put_time(body, alias.created);
             body.extend_from_slice(alias.key.as_bytes());
+            put_time(body, alias.updated);
         })
     }
 
@@ -30,10 +33,15 @@ impl Sealer {
         let mut body = Reader(&body);
         let created = body.time()?;
         let key = KeyId::from_bytes(body.array()?);
+        let updated = match Clear::parse(record)?.version {
+            1 => created,
+            _ => body.time()?,
+        };
         body.end()?;
         Ok(StoredAlias {
             alias,
             created,
+            updated,
             key,
         })
     }

@@ -15,6 +15,10 @@ impl<'a> Reader<'a> {
         Ok(*head)
     }
 
+    pub(super) fn byte(&mut self) -> Result<u8, Why> {
+        self.array().map(|[byte]| byte)
+    }
+
     pub(super) fn number(&mut self) -> Result<u32, Why> {
         self.array().map(u32::from_be_bytes)
     }

@@ -144,8 +144,9 @@ impl Kind {
     /// The version that is written; earlier ones are read too.
     fn version(self) -> u8 {
         match self {
-            Self::Key => 2,
-            Self::Database | Self::Alias | Self::Grant | Self::Identity => 1,
+            Self::Key => 3,
+            Self::Alias => 2,
+            Self::Database | Self::Grant | Self::Identity => 1,
         }
     }
 }
@@ -197,7 +198,7 @@ impl Clear {
 }
 
 const MAGIC: &[u8; 4] = b"SGKR";
-const NEWEST_VERSION: u8 = 2;
+const NEWEST_VERSION: u8 = 3;
 /// Bytes in a database's id.
 const ID_LEN: usize = 16;
 const SALT_LEN: usize = 16;

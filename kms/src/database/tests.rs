@@ -7,13 +7,19 @@ use super::codec::LATER;
 use super::seal::Kind;
 use super::*;
 use crate::grant::{GrantConstraints, NewGrant};
-use crate::key::KeyTier;
-use crate::key_ring::KeyRing;
+use crate::key::{
+    BackingKeyKind, KeyOrigin, KeyState, KeyTier, MultiRegion, MultiRegionKind, RotationSchedule,
+    Tags,
+};
+use crate::key_ring::{BackingKey, KeyRing};
+use crate::material::Material;
 use crate::policy::Action;
+use crate::spec::{KeySpec, KeyUsage};
 use crate::storage::MemoryStorage;
 use crate::test_util::{identity, repeatable, root_key};
 
 const ID: &str = "1234abcd-12ab-34cd-56ef-1234567890ab";
+const OTHER_ID: &str = "mrk-1234abcd12ab84cd96ef1234567890ab";
 
 const POLICY: &str =
     r#"{"Statement":{"Effect":"Allow","Principal":"*","Action":"*","Resource":"*"}}"#;
@@ -32,24 +38,75 @@ fn written(environment: &Environment) -> Arc<MemoryStorage> {
     )
     .unwrap();
     let now = environment.clock.now();
-    let key = StoredKey {
-        id: ID.parse().unwrap(),
-        tier: KeyTier::Customer,
-        created: now,
-        description: "für den Laden".to_owned(),
-        ring: KeyRing::generate(environment, now).rotated(environment, now),
-        policy: Some(Arc::new(stored_policy(PolicyKind::Key, POLICY).unwrap())),
-    };
+    let key = shop(environment);
     let alias = StoredAlias {
         alias: "alias/team/shop".to_owned(),
         created: now,
+        updated: now + Duration::from_secs(1),
         key: key.id,
     };
     database.put_key(&key, environment).unwrap();
+    database
+        .put_key(&imported(environment), environment)
+        .unwrap();
     database.put_alias(&alias, environment).unwrap();
     database.put_grant(&grant(now), environment).unwrap();
     database.put_identity(&alice(now), environment).unwrap();
     storage
+}
+
+/// A symmetric key, rotated on demand and by its schedule.
+fn shop(environment: &Environment) -> StoredKey {
+    let now = environment.clock.now();
+    let (spec, usage) = (KeySpec::SymmetricDefault, KeyUsage::EncryptDecrypt);
+    let ring = KeyRing::generate(spec, usage, environment, now).unwrap();
+    let ring = ring.rotated(environment, BackingKeyKind::OnDemand, now);
+    let ring = ring
+        .unwrap()
+        .rotated(environment, BackingKeyKind::Automatic, now);
+    StoredKey {
+        id: ID.parse().unwrap(),
+        tier: KeyTier::Customer,
+        created: now,
+        description: "für den Laden".to_owned(),
+        spec,
+        usage,
+        origin: KeyOrigin::AwsKms,
+        state: KeyState::Disabled,
+        tags: [("Kostenstelle".to_owned(), "Laden 7".to_owned())].into(),
+        rotation: Some(RotationSchedule::starting(now, 90)),
+        multi_region: None,
+        ring: ring.unwrap(),
+        policy: Some(Arc::new(stored_policy(PolicyKind::Key, POLICY).unwrap())),
+    }
+}
+
+/// The replica of an imported key, some of whose material is gone, and some waits.
+fn imported(environment: &Environment) -> StoredKey {
+    let now = environment.clock.now();
+    let later = now + Duration::from_secs(3600);
+    let base = shop(environment);
+    let ring = base.ring.map(|key| match key.number {
+        2 => key.emptied(),
+        _ => key.clone(),
+    });
+    let material = Material::generate(base.spec, base.usage, &*environment.random);
+    let ring = ring.with_pending(material.unwrap(), Some(later), now);
+    StoredKey {
+        id: OTHER_ID.parse().unwrap(),
+        origin: KeyOrigin::External,
+        state: KeyState::PendingDeletion { date: later },
+        tags: Tags::new(),
+        rotation: None,
+        multi_region: Some(MultiRegion {
+            kind: MultiRegionKind::Replica,
+            primary: "elsewhere".to_owned(),
+            replicas: ["local".to_owned(), "there".to_owned()].into(),
+        }),
+        ring: ring.unwrap(),
+        policy: None,
+        ..base
+    }
 }
 
 fn grant(created: SystemTime) -> Grant {
@@ -113,16 +170,31 @@ fn refused(storage: &Arc<MemoryStorage>) -> Vec<String> {
 fn what_was_written_is_read() {
     let contents = open(&written(&repeatable())).unwrap().load().unwrap();
     assert_eq!(contents.damaged, []);
-    let [key] = &contents.keys[..] else {
-        panic!("one key")
+    let [key, other] = &contents.keys[..] else {
+        panic!("two keys")
     };
+    assert_eq!(facts(key), facts(&shop(&repeatable())));
+    assert_eq!(facts(other), facts(&imported(&repeatable())));
+    assert_eq!(other.id.to_string(), OTHER_ID);
+    let there = |key: &BackingKey| (key.material.is_some(), key.expires.is_some());
+    let ring: Vec<_> = other.ring.iter().map(there).collect();
+    assert_eq!(ring, [(true, false), (false, false), (true, false)]);
+    assert_eq!(other.ring.pending().map(there), Some((true, true)));
+    let kinds: Vec<_> = key.ring.iter().map(|key| key.kind).collect();
+    let [first, second, third] = kinds[..] else {
+        panic!("three backing keys")
+    };
+    assert_eq!(first, BackingKeyKind::Initial);
+    assert_eq!(
+        (second, third),
+        (BackingKeyKind::OnDemand, BackingKeyKind::Automatic)
+    );
     assert_eq!(
         (key.id.to_string().as_str(), key.tier),
         (ID, KeyTier::Customer)
     );
     assert_eq!(key.created, repeatable().clock.now());
     assert_eq!(key.description, "für den Laden");
-    assert_eq!(key.ring.iter().len(), 2);
     let [alias] = &contents.aliases[..] else {
         panic!("one alias")
     };
@@ -130,10 +202,59 @@ fn what_was_written_is_read() {
         (alias.alias.as_str(), alias.key),
         ("alias/team/shop", key.id)
     );
+    assert_eq!(alias.updated, alias.created + Duration::from_secs(1));
     let policy = key.policy.as_deref().map(PolicyDocument::text);
     assert_eq!(policy, Some(POLICY));
     assert_eq!(contents.grants, [grant(key.created)]);
     assert_eq!(contents.identities, [alice(key.created)]);
+}
+
+type Facts = (
+    (KeySpec, KeyUsage, KeyOrigin, KeyState),
+    Tags,
+    Option<RotationSchedule>,
+    Option<MultiRegion>,
+);
+
+/// What version 3 knows beyond the versions before.
+fn facts(key: &StoredKey) -> Facts {
+    let kind = (key.spec, key.usage, key.origin, key.state);
+    let multi_region = key.multi_region.clone();
+    (kind, key.tags.clone(), key.rotation, multi_region)
+}
+
+/// Each kind of material comes back as it went, and as nothing else.
+#[test]
+fn material_of_every_spec_comes_back() {
+    let (environment, storage) = (Environment::system(), Arc::new(MemoryStorage::new()));
+    let root = ([7; 16], &root_key(1));
+    let database = Database::create(storage, root, &identity(), &environment);
+    let database = database.unwrap();
+    let mut written = Vec::new();
+    for &spec in KeySpec::ALL.iter().filter(|spec| !spec.is_rsa()) {
+        for &usage in spec.usages() {
+            let ring = KeyRing::generate(spec, usage, &environment, SystemTime::UNIX_EPOCH);
+            let id = KeyId::from_random(environment.random_bytes());
+            let base = shop(&environment);
+            let key = StoredKey {
+                id,
+                spec,
+                usage,
+                ring: ring.unwrap(),
+                ..base
+            };
+            database.put_key(&key, &environment).unwrap();
+            written.push(key);
+        }
+    }
+    let read = database.load().unwrap();
+    assert_eq!((read.keys.len(), read.damaged.len()), (written.len(), 0));
+    for key in read.keys {
+        let before = written.iter().find(|before| before.id == key.id).unwrap();
+        assert_eq!((key.spec, key.usage), (before.spec, before.usage));
+        let id = key.ring.material().unwrap().id().unwrap();
+        assert_eq!(id, before.ring.primary().unwrap().material_id);
+    }
 }
 
 #[test]
@@ -144,8 +265,14 @@ fn what_was_deleted_is_gone() {
     let (grant, identity) = (&contents.grants[0], &contents.identities[0]);
     database.delete_grant(grant.key, &grant.id).unwrap();
     database.delete_identity(&identity.principal).unwrap();
+    database.delete_alias(&contents.aliases[0].alias).unwrap();
+    for key in &contents.keys {
+        database.delete_key(key.id).unwrap();
+    }
     let contents = database.load().unwrap();
     assert_eq!((contents.grants.len(), contents.identities.len()), (0, 0));
+    assert_eq!((contents.aliases.len(), contents.keys.len()), (0, 0));
+    assert_eq!(storage.list().unwrap(), [HEADER]);
     assert_eq!(contents.damaged, []);
 }
 
@@ -153,15 +280,15 @@ fn what_was_deleted_is_gone() {
 /// they must open for ever, and to the same backing keys.
 #[test]
 fn version_1_stays_readable() {
-    let storage = Arc::new(MemoryStorage::new());
-    for line in include_str!("../../vectors/database-1.txt").lines() {
-        let (name, digits) = line.split_once(' ').unwrap();
-        put(&storage, name, &unhex(digits));
-    }
-    let contents = open(&storage).unwrap().load().unwrap();
-    assert_eq!(contents.damaged, []);
-    assert_eq!(contents.aliases.len(), 1);
+    let contents = stored(include_str!("../../vectors/database-1.txt"));
+    let alias = &contents.aliases[0];
+    assert_eq!(alias.updated, alias.created);
     let key = &contents.keys[0];
+    assert_eq!(
+        (key.spec, key.state),
+        (KeySpec::SymmetricDefault, KeyState::Enabled)
+    );
+    assert!(key.rotation.is_none() && key.tags.is_empty());
     assert!(key.policy.is_none(), "it has the default policy");
     assert_eq!(
         material(key),
@@ -172,21 +299,49 @@ fn version_1_stays_readable() {
 /// The same of version 2, in which keys have policies.
 #[test]
 fn version_2_stays_readable() {
+    let contents = stored(include_str!("../../vectors/database-2.txt"));
+    let key = &contents.keys[0];
+    let policy = key.policy.as_deref().map(PolicyDocument::text);
+    assert_eq!(policy, Some(POLICY));
+    let kinds: Vec<_> = key.ring.iter().map(|key| key.kind).collect();
+    assert_eq!(kinds, [BackingKeyKind::Initial, BackingKeyKind::OnDemand]);
+    assert_eq!(
+        material(key),
+        include_str!("../../vectors/database-1-keys.txt")
+    );
+}
+
+/// The same of version 3, in which keys are of any kind and in any state.
+#[test]
+fn version_3_stays_readable() {
     let now: String = records(&written(&repeatable()))
         .iter()
         .map(|(name, bytes)| format!("{name} {}\n", hex(bytes)))
         .collect();
-    assert_eq!(now, include_str!("../../vectors/database-2.txt"));
-    let contents = open(&written(&repeatable())).unwrap().load().unwrap();
-    let material = material(&contents.keys[0]);
-    assert_eq!(material, include_str!("../../vectors/database-1-keys.txt"));
+    let before = include_str!("../../vectors/database-3.txt");
+    assert_eq!(now, before);
+    let contents = stored(before);
+    assert_eq!(contents.keys.len(), 2);
+    assert_eq!(facts(&contents.keys[0]), facts(&shop(&repeatable())));
+}
+
+/// What a database of these records holds.
+fn stored(records: &str) -> Contents {
+    let storage = Arc::new(MemoryStorage::new());
+    for line in records.lines() {
+        let (name, digits) = line.split_once(' ').unwrap();
+        put(&storage, name, &unhex(digits));
+    }
+    let contents = open(&storage).unwrap().load().unwrap();
+    assert_eq!(contents.damaged, []);
+    contents
 }
 
 #[test]
 fn a_later_version_is_refused_by_name() {
     for (name, bytes) in records(&written(&repeatable())) {
         let storage = written(&repeatable());
-        put(&storage, &name, &[&bytes[..4], &[3], &bytes[5..]].concat());
+        put(&storage, &name, &[&bytes[..4], &[4], &bytes[5..]].concat());
         let why = match open(&storage) {
             Ok(database) => database.load().unwrap().damaged[0].why,
             Err(Error::DamagedRecord { why, .. }) => why,
@@ -198,7 +353,11 @@ fn a_later_version_is_refused_by_name() {
 
 fn material(key: &StoredKey) -> String {
     let keys = key.ring.iter();
-    keys.map(|key| hex(key.key.expose()) + "\n").collect()
+    keys.map(|key| {
+        let material = key.material.as_deref().unwrap();
+        hex(material.symmetric().unwrap().expose()) + "\n"
+    })
+    .collect()
 }
 
 fn unhex(digits: &str) -> Vec<u8> {
@@ -355,6 +514,6 @@ proptest! {
         let _ = sealer.open_grant(id, grant, &record);
         let _ = sealer.open_identity("identity-1", &seal(Kind::Identity, "identity-1"));
         let alias = sealer.open_alias("alias/a".to_owned(), &seal(Kind::Alias, "@a"));
-        prop_assert_eq!(alias.is_ok(), body.len() == 24);
+        prop_assert_eq!(alias.is_ok(), body.len() == 32);
     }
 }

@@ -1,6 +1,7 @@
 //! The AWS exception that stands for each error.
 
 use super::Error;
+use crate::material::MaterialError;
 
 impl Error {
     /// The name of the AWS exception that says this, `NotFoundException` for instance.
@@ -13,6 +14,7 @@ impl Error {
             Self::InvalidKeyRef(_)
             | Self::KeyNotFound(_)
             | Self::GrantNotFound(_)
+            | Self::AliasNotFound(_)
             | Self::IdentityNotFound(_) => "NotFoundException",
             Self::AccessDenied(_)
             | Self::RootOnly { .. }
@@ -22,7 +24,25 @@ impl Error {
             Self::MalformedPolicy { .. } | Self::PolicyLockOut(_) => {
                 "MalformedPolicyDocumentException"
             }
-            Self::TooManyGrants(_) => "LimitExceededException",
+            Self::TooManyGrants(_)
+            | Self::TooManyKeys
+            | Self::TooManyAliases(_)
+            | Self::TooManyRotations(_) => "LimitExceededException",
+            Self::Disabled(_) => "DisabledException",
+            Self::PendingDeletion(_)
+            | Self::NotPendingDeletion(_)
+            | Self::PendingImport(_)
+            | Self::NothingToRotate(_) => "KMSInvalidStateException",
+            Self::KeyUsage { .. } => "InvalidKeyUsageException",
+            Self::Origin { .. } | Self::Spec { .. } | Self::MultiRegion { .. } => {
+                "UnsupportedOperationException"
+            }
+            Self::Material(error) => of_material(error),
+            Self::IncorrectKey => "IncorrectKeyException",
+            Self::InvalidTag(_) => "TagException",
+            Self::InvalidImportToken => "InvalidImportTokenException",
+            Self::ExpiredImportToken => "ExpiredImportTokenException",
+            Self::IncorrectKeyMaterial(_) => "IncorrectKeyMaterialException",
             Self::AliasExists { .. } | Self::IdentityExists(_) => "AlreadyExistsException",
             Self::InvalidAlias(_) => "InvalidAliasNameException",
             Self::InvalidCiphertext(_)
@@ -35,9 +55,31 @@ impl Error {
             | Self::IdentityInUse { .. }
             | Self::InvalidGrant(_)
             | Self::DescriptionTooLong(_)
+            | Self::UsageMissing(_)
+            | Self::PendingWindow(_)
+            | Self::RotationPeriod(_)
+            | Self::AliasOfOtherKind { .. }
+            | Self::NumberOfBytes { .. }
+            | Self::MessageTooLong(_)
+            | Self::InvalidExpiry
+            | Self::InvalidReplica(_)
             | Self::PlaintextTooLong(_) => "ValidationException",
             Self::Sealed(_) => "KeyUnavailableException",
             _ => "KMSInternalException",
         }
+    }
+}
+
+fn of_material(error: &MaterialError) -> &'static str {
+    match error {
+        MaterialError::Algorithm { .. } | MaterialError::OtherUsage { .. } => {
+            "InvalidKeyUsageException"
+        }
+        MaterialError::InvalidCiphertext => "InvalidCiphertextException",
+        MaterialError::InvalidSignature => "KMSInvalidSignatureException",
+        MaterialError::InvalidMac => "KMSInvalidMacException",
+        MaterialError::KeyMaterial(_) => "IncorrectKeyMaterialException",
+        MaterialError::Library(_) => "KMSInternalException",
+        _ => "ValidationException",
     }
 }

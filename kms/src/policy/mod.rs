@@ -23,7 +23,7 @@
 //! matches is enough, and none may for a negated operator.
 //!
 //! Condition keys: `kms:EncryptionContext:KEY`, `kms:EncryptionContextKeys`, `kms:EncryptionAlgorithm`,
-//! `kms:ViaService`, `kms:CallerAccount`, `kms:KeySpec`, `kms:KeyUsage`, `kms:KeyOrigin`, `kms:MultiRegion`,
+//! `kms:ViaService`, `kms:CallerAccount`, `kms:KeySpec`, `kms:KeyUsage`, `kms:KeyOrigin`, `kms:MultiRegion`, `kms:MultiRegionKeyType`,
 //! `kms:RequestAlias`, `kms:ResourceAliases`, `kms:GrantOperations`, `kms:GrantConstraintType`,
 //! `kms:GrantIsForAWSResource`, `kms:GranteePrincipal`, `kms:RetiringPrincipal`; `aws:PrincipalArn`,
 //! `aws:PrincipalAccount`, `aws:PrincipalType`, `aws:username`, `aws:ResourceAccount`, `aws:ViaAWSService`,
@@ -51,4 +51,4 @@ pub use explain::{Explanation, KeySideName, Reason, StatementName};
 
 pub(crate) use document::{PolicyDocument, PolicyKind};
 pub(crate) use evaluate::{Decision, Policies, denied, evaluate};
-pub(crate) use request::{Request, Target};
+pub(crate) use request::{KeyFacts, Request, Target};

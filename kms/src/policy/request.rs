@@ -7,9 +7,10 @@ use std::time::SystemTime;
 use crate::caller::{Outside, Source};
 use crate::context::EncryptionContext;
 use crate::grant::NewGrant;
-use crate::key::{Identity, KeyId};
+use crate::key::{Identity, KeyId, KeyOrigin, MultiRegionKind};
 use crate::policy::action::Action;
 use crate::principal::{Principal, PrincipalKind};
+use crate::spec::{KeySpec, KeyUsage};
 
 /// All that a decision may depend on, beside the policies.
 #[derive(Clone, Copy)]
@@ -23,6 +24,8 @@ pub(crate) struct Request<'a> {
     pub(crate) context: Option<&'a EncryptionContext>,
     /// The grant that is to be created.
     pub(crate) grant: Option<&'a NewGrant>,
+    /// The algorithm that is to be used; none where that goes without saying.
+    pub(crate) algorithm: Option<&'static str>,
 }
 
 /// What a request is about.
@@ -39,7 +42,19 @@ pub(crate) enum Target<'a> {
         named: Option<&'a str>,
         /// All that it has.
         aliases: Option<&'a BTreeSet<String>>,
+        /// What it is.
+        facts: KeyFacts,
     },
+}
+
+/// What conditions may ask of a key itself.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct KeyFacts {
+    pub(crate) spec: KeySpec,
+    pub(crate) usage: KeyUsage,
+    pub(crate) origin: KeyOrigin,
+    /// None: it is of one region.
+    pub(crate) multi_region: Option<MultiRegionKind>,
 }
 
 impl Request<'_> {
@@ -107,12 +122,15 @@ impl Request<'_> {
                 let pairs = self.context.into_iter().flat_map(EncryptionContext::iter);
                 pairs.map(|(name, _)| Cow::Borrowed(name)).collect()
             }
-            KnownKey::EncryptionAlgorithm if !self.action.has_context() => Vec::new(),
             KnownKey::EncryptionAlgorithm
-            | KnownKey::KeySpec
+            | KnownKey::KeyAgreementAlgorithm
+            | KnownKey::MacAlgorithm
+            | KnownKey::SigningAlgorithm => self.algorithm_values(key),
+            KnownKey::KeySpec
             | KnownKey::KeyUsage
             | KnownKey::KeyOrigin
             | KnownKey::MultiRegion
+            | KnownKey::MultiRegionKeyType
             | KnownKey::ResourceAccount
             | KnownKey::RequestAlias
             | KnownKey::ResourceAliases => self.key_values(key),
@@ -146,7 +164,13 @@ impl Request<'_> {
     }
 
     fn key_values(&self, key: KnownKey) -> Vec<Cow<'_, str>> {
-        let Target::Key { named, aliases, .. } = self.target else {
+        let Target::Key {
+            named,
+            aliases,
+            facts,
+            ..
+        } = self.target
+        else {
             return Vec::new();
         };
         match key {
@@ -156,11 +180,31 @@ impl Request<'_> {
                 aliases.map(|alias| Cow::Borrowed(alias.as_str())).collect()
             }
             KnownKey::ResourceAccount => one(&self.identity.account),
-            KnownKey::KeyUsage => one("ENCRYPT_DECRYPT"),
-            KnownKey::KeyOrigin => one("AWS_KMS"),
-            KnownKey::MultiRegion => one(truth(false)),
-            _ => one("SYMMETRIC_DEFAULT"),
+            KnownKey::KeySpec => one(facts.spec.as_str()),
+            KnownKey::KeyUsage => one(facts.usage.as_str()),
+            KnownKey::KeyOrigin => one(facts.origin.as_str()),
+            KnownKey::MultiRegion => one(truth(facts.multi_region.is_some())),
+            KnownKey::MultiRegionKeyType => {
+                let kind = facts.multi_region.map(MultiRegionKind::as_str);
+                kind.map(Cow::Borrowed).into_iter().collect()
+            }
+            _ => Vec::new(),
         }
+    }
+
+    fn algorithm_values(&self, key: KnownKey) -> Vec<Cow<'_, str>> {
+        let (of_key, goes_without_saying) = match self.action {
+            Action::Sign | Action::Verify => (KnownKey::SigningAlgorithm, None),
+            Action::GenerateMac | Action::VerifyMac => (KnownKey::MacAlgorithm, None),
+            Action::DeriveSharedSecret => (KnownKey::KeyAgreementAlgorithm, None),
+            action if action.has_context() => {
+                (KnownKey::EncryptionAlgorithm, Some("SYMMETRIC_DEFAULT"))
+            }
+            _ => return Vec::new(),
+        };
+        let algorithm = self.algorithm.or(goes_without_saying);
+        let algorithm = algorithm.filter(|_| of_key == key);
+        algorithm.map(Cow::Borrowed).into_iter().collect()
     }
 
     fn grant_values(&self, key: KnownKey) -> Vec<Cow<'_, str>> {
@@ -241,9 +285,12 @@ pub(crate) enum KnownKey {
     GrantOperations,
     GranteePrincipal,
     KeyOrigin,
+    KeyAgreementAlgorithm,
     KeySpec,
     KeyUsage,
+    MacAlgorithm,
     MultiRegion,
+    MultiRegionKeyType,
     PrincipalAccount,
     PrincipalArn,
     PrincipalType,
@@ -252,6 +299,7 @@ pub(crate) enum KnownKey {
     ResourceAliases,
     RetiringPrincipal,
     SecureTransport,
+    SigningAlgorithm,
     SourceIp,
     Username,
     ViaAwsService,
@@ -298,14 +346,14 @@ const KNOWN: &[(&str, KnownKey)] = &[
     ("kms:GrantIsForAWSResource", KnownKey::GrantIsForAwsResource),
     ("kms:GrantOperations", KnownKey::GrantOperations),
     ("kms:GranteePrincipal", KnownKey::GranteePrincipal),
-    ("kms:KeyAgreementAlgorithm", KnownKey::Unset),
+    ("kms:KeyAgreementAlgorithm", KnownKey::KeyAgreementAlgorithm),
     ("kms:KeyOrigin", KnownKey::KeyOrigin),
     ("kms:KeySpec", KnownKey::KeySpec),
     ("kms:KeyUsage", KnownKey::KeyUsage),
-    ("kms:MacAlgorithm", KnownKey::Unset),
+    ("kms:MacAlgorithm", KnownKey::MacAlgorithm),
     ("kms:MessageType", KnownKey::Unset),
     ("kms:MultiRegion", KnownKey::MultiRegion),
-    ("kms:MultiRegionKeyType", KnownKey::Unset),
+    ("kms:MultiRegionKeyType", KnownKey::MultiRegionKeyType),
     ("kms:PrimaryRegion", KnownKey::Unset),
     ("kms:ReEncryptOnSameKey", KnownKey::Unset),
     ("kms:ReplicaRegion", KnownKey::Unset),
@@ -317,7 +365,7 @@ const KNOWN: &[(&str, KnownKey)] = &[
         "kms:ScheduleKeyDeletionPendingWindowInDays",
         KnownKey::Unset,
     ),
-    ("kms:SigningAlgorithm", KnownKey::Unset),
+    ("kms:SigningAlgorithm", KnownKey::SigningAlgorithm),
     ("kms:ValidTo", KnownKey::Unset),
     ("kms:ViaService", KnownKey::ViaService),
     ("kms:WrappingAlgorithm", KnownKey::Unset),

@@ -7,7 +7,7 @@ use crate::context::EncryptionContext;
 use crate::grant::NewGrant;
 use crate::key::{Identity, KeyId};
 use crate::policy::action::Action;
-use crate::policy::request::{Request, Target};
+use crate::policy::request::{KeyFacts, Request, Target};
 use crate::test_util::identity;
 
 pub(super) const KEY: &str = "1234abcd-12ab-34cd-56ef-1234567890ab";
@@ -77,10 +77,12 @@ impl Asked {
                     id,
                     named: self.alias.as_deref(),
                     aliases: None,
+                    facts: KeyFacts::default(),
                 },
             },
             context: self.context.as_ref(),
             grant: self.grant.as_ref(),
+            algorithm: None,
         }
     }
 }

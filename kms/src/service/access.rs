@@ -77,6 +77,10 @@ impl Access {
         });
     }
 
+    pub(super) fn remove_key(&mut self, key: KeyId) {
+        self.grants.remove(&key);
+    }
+
     pub(super) fn grant(&self, key: KeyId, id: &GrantId) -> Option<Arc<Grant>> {
         self.grants.get(&key)?.by_id.get(id).cloned()
     }

@@ -14,8 +14,8 @@ use crate::error::Error;
 use crate::grant::NewGrant;
 use crate::key::{KeyRef, KeyTier};
 use crate::policy::{
-    Action, Decision, Explanation, Policies, PolicyDocument, Reason, Request, Target, denied,
-    evaluate,
+    Action, Decision, Explanation, KeyFacts, Policies, PolicyDocument, Reason, Request, Target,
+    denied, evaluate,
 };
 use crate::principal::Principal;
 
@@ -27,6 +27,8 @@ pub(super) struct Wanted<'a> {
     pub(super) context: Option<&'a EncryptionContext>,
     /// The grant to be created.
     pub(super) grant: Option<&'a NewGrant>,
+    /// The algorithm to be used, where the action has several.
+    pub(super) algorithm: Option<&'static str>,
 }
 
 /// On what a caller wants something.
@@ -46,6 +48,7 @@ impl<'a> Wanted<'a> {
             on,
             context: None,
             grant: None,
+            algorithm: None,
         }
     }
 
@@ -71,6 +74,12 @@ impl<'a> Wanted<'a> {
                 id: key.id,
                 named: named.and_then(KeyRef::alias),
                 aliases: keys.aliases_of.get(&key.id),
+                facts: KeyFacts {
+                    spec: key.spec,
+                    usage: key.usage,
+                    origin: key.origin,
+                    multi_region: key.multi_region.as_ref().map(|region| region.kind),
+                },
             },
         }
     }
@@ -234,6 +243,7 @@ impl Kms {
             target: wanted.target(&keys),
             context: wanted.context,
             grant: wanted.grant,
+            algorithm: wanted.algorithm,
         };
         Ok(decide(policies, &request))
     }

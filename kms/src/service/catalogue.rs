@@ -6,15 +6,17 @@ use std::sync::Arc;
 use super::Kms;
 use crate::database::{Damaged, StoredAlias, StoredKey, alias_record, key_record};
 use crate::error::Error;
-use crate::key::{KeyId, KeyMetadata, KeyRef};
+use crate::key::{KeyId, KeyMetadata, KeyRef, KeyTier};
 
 /// The keys as they are found by id and alias.
 #[derive(Default)]
 pub(super) struct Catalogue {
     pub(super) by_id: HashMap<KeyId, Arc<StoredKey>>,
     /// Also those whose key is not there: a creation was cut short, or the key is damaged.
-    pub(super) aliases: HashMap<String, KeyId>,
+    pub(super) aliases: HashMap<String, StoredAlias>,
     pub(super) aliases_of: HashMap<KeyId, BTreeSet<String>>,
+    /// How many of the keys are the customers'.
+    pub(super) customer_keys: usize,
 }
 
 impl Catalogue {
@@ -24,21 +26,43 @@ impl Catalogue {
             keys.add(key);
         }
         for alias in aliases {
-            keys.point(alias.alias, alias.key);
+            keys.point(alias);
         }
         keys
     }
 
-    pub(super) fn add(&mut self, key: StoredKey) {
-        self.by_id.insert(key.id, Arc::new(key));
+    /// Adds a key, or puts it in the place of what it was.
+    pub(super) fn add(&mut self, key: StoredKey) -> Arc<StoredKey> {
+        let key = Arc::new(key);
+        let before = self.by_id.insert(key.id, Arc::clone(&key));
+        let is_new = before.is_none() && key.tier == KeyTier::Customer;
+        self.customer_keys += usize::from(is_new);
+        key
     }
 
-    pub(super) fn point(&mut self, alias: String, key: KeyId) {
-        self.aliases_of
-            .entry(key)
-            .or_default()
-            .insert(alias.clone());
-        self.aliases.insert(alias, key);
+    pub(super) fn remove(&mut self, key: KeyId) {
+        let removed = self.by_id.remove(&key);
+        let counted = removed.is_some_and(|key| key.tier == KeyTier::Customer);
+        self.customer_keys -= usize::from(counted);
+        for alias in self.aliases_of.remove(&key).into_iter().flatten() {
+            self.aliases.remove(&alias);
+        }
+    }
+
+    /// Lets an alias point to a key, whatever it pointed to.
+    pub(super) fn point(&mut self, alias: StoredAlias) {
+        self.remove_alias(&alias.alias);
+        let of_key = self.aliases_of.entry(alias.key).or_default();
+        of_key.insert(alias.alias.clone());
+        self.aliases.insert(alias.alias.clone(), alias);
+    }
+
+    pub(super) fn remove_alias(&mut self, alias: &str) {
+        let removed = self.aliases.remove(alias);
+        let of_key = removed.and_then(|alias| self.aliases_of.get_mut(&alias.key));
+        if let Some(aliases) = of_key {
+            aliases.remove(alias);
+        }
     }
 }
 
@@ -52,7 +76,7 @@ impl Kms {
         let id = match key {
             KeyRef::Id(id) | KeyRef::Arn { id, .. } => *id,
             KeyRef::Alias(alias) | KeyRef::AliasArn { alias, .. } => {
-                let id = keys.aliases.get(alias).copied();
+                let id = keys.aliases.get(alias).map(|alias| alias.key);
                 id.ok_or_else(|| self.damage(&alias_record(alias)).unwrap_or_else(not_found))?
             }
         };
@@ -72,6 +96,13 @@ impl Kms {
             arn: self.identity.key_arn(key.id),
             tier: key.tier,
             description: key.description.clone(),
+            spec: key.spec,
+            usage: key.usage,
+            origin: key.origin,
+            state: self.state_of(key),
+            rotation: key.rotation,
+            multi_region: key.multi_region.clone(),
+            valid_to: key.ring.next_expiry(),
             aliases: aliases.into_iter().flatten().cloned().collect(),
             created: key.created,
             backing_keys: key.ring.metadata(),

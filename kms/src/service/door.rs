@@ -30,6 +30,7 @@ pub(super) struct Call<'a, O> {
     object: O,
     context: Option<&'a EncryptionContext>,
     grant: Option<&'a NewGrant>,
+    algorithm: Option<&'static str>,
 }
 
 /// By what right something is asked.
@@ -58,6 +59,7 @@ pub(super) enum OfKey<'a> {
 pub(super) enum OfAccount<'a> {
     /// Nothing in particular.
     Itself,
+    Alias(&'a str),
     Principal(&'a Principal),
 }
 
@@ -86,6 +88,11 @@ impl<'a> Call<'a, OfKey<'a>> {
 }
 
 impl<'a> Call<'a, OfAccount<'a>> {
+    /// An action on an alias.
+    pub(super) fn on_alias(caller: &'a Caller, action: Action, alias: &'a str) -> Self {
+        Self::new(caller, Right::Action(action), OfAccount::Alias(alias))
+    }
+
     /// An action on no key in particular.
     pub(super) fn on_account(caller: &'a Caller, action: Action) -> Self {
         Self::new(caller, Right::Action(action), OfAccount::Itself)
@@ -110,6 +117,7 @@ impl<'a> Call<'a, OfAccount<'a>> {
     fn named(&self) -> Option<Named<'a>> {
         match self.object {
             OfAccount::Itself => None,
+            OfAccount::Alias(alias) => Some(Named::Alias(alias)),
             OfAccount::Principal(principal) => Some(Named::Principal(principal.arn())),
         }
     }
@@ -123,6 +131,7 @@ impl<'a, O> Call<'a, O> {
             object,
             context: None,
             grant: None,
+            algorithm: None,
         }
     }
 
@@ -136,6 +145,14 @@ impl<'a, O> Call<'a, O> {
     pub(super) fn with_grant(self, grant: &'a NewGrant) -> Self {
         Self {
             grant: Some(grant),
+            ..self
+        }
+    }
+
+    /// With the algorithm of that name, where the action has several.
+    pub(super) fn with_algorithm(self, algorithm: &'static str) -> Self {
+        Self {
+            algorithm: Some(algorithm),
             ..self
         }
     }
@@ -154,6 +171,7 @@ impl<'a, O> Call<'a, O> {
             on,
             context: self.context,
             grant: self.grant,
+            algorithm: self.algorithm,
         }
     }
 }
@@ -223,7 +241,11 @@ impl Kms {
         self.through_account(call, |event| act(&database, event))
     }
 
-    fn audited<C, T>(
+    /// Does what has been checked between the auditor's two calls.
+    ///
+    /// # Errors
+    /// What the check said; what the auditor says; what `act` says.
+    pub(super) fn audited<C, T>(
         &self,
         event: &mut Event<'_>,
         checked: Result<C, Error>,
@@ -268,7 +290,10 @@ impl Kms {
     fn check(&self, call: &Call<'_, OfKey<'_>>, key: &StoredKey) -> Result<(), Error> {
         let on = On::Key(key, call.key());
         match call.right {
-            Right::Action(action) => self.authorise(call.caller, call.wanted(action, on))?,
+            Right::Action(action) => {
+                self.authorise(call.caller, call.wanted(action, on))?;
+                self.check_state(action, key)?;
+            }
             Right::Retire(token) => {
                 let wanted = call.wanted(Action::RetireGrant, on);
                 self.authorise_retiring(call.caller, wanted, key, token)?;
@@ -282,7 +307,11 @@ impl Kms {
     fn check_account(&self, call: &Call<'_, OfAccount<'_>>) -> Result<(), Error> {
         match call.right {
             Right::Action(action) => {
-                self.authorise(call.caller, call.wanted(action, On::Account))?;
+                let on = match call.object {
+                    OfAccount::Alias(alias) => On::Alias(alias),
+                    OfAccount::Itself | OfAccount::Principal(_) => On::Account,
+                };
+                self.authorise(call.caller, call.wanted(action, on))?;
             }
             Right::Root(_, what) => self.require_root(call.caller, what)?,
             Right::Retire(_) | Right::Anybody(_) => {}

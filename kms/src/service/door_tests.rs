@@ -119,8 +119,8 @@ fn owned_keys_leave_no_trace() {
     let (kms, witness) = watched();
     let new = NewKey::default();
     let owned = {
-        let database = kms.database.lock();
-        let created = kms.add_key(&database, &INSIDE, KeyTier::Owned, new);
+        let key = kms.made(KeyTier::Owned, &new).unwrap();
+        let created = kms.add_key(&kms.database.lock(), &INSIDE, key, &new);
         KeyRef::Id(created.unwrap().id)
     };
     let blob = kms.encrypt(&INSIDE, &owned, &context(), b"x").unwrap();

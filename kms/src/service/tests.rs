@@ -34,6 +34,7 @@ fn named(alias: &str) -> NewKey {
         description: String::new(),
         alias: Some(alias.to_owned()),
         policy: None,
+        ..NewKey::default()
     }
 }
 
@@ -280,8 +281,8 @@ fn an_owned_key_is_invisible_outside() {
     let kms = kms();
     let new = named("alias/sealgate/tickets");
     let owned = {
-        let database = kms.database.lock();
-        let created = kms.add_key(&database, &INSIDE, KeyTier::Owned, new);
+        let key = kms.made(KeyTier::Owned, &new).unwrap();
+        let created = kms.add_key(&kms.database.lock(), &INSIDE, key, &new);
         created.unwrap().id
     };
     let key = KeyRef::Id(owned);
