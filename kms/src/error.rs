@@ -466,6 +466,17 @@ pub enum Error {
     /// Key material cannot be made, read or used.
     #[error(transparent)]
     Material(#[from] MaterialError),
+    /// A call has no record in the audit log, and is not answered without one.
+    #[error(
+        "the audit log in {} cannot be written ({why}): no key is used until it can; make room there, and \
+         it goes on by itself", directory.display()
+    )]
+    AuditLog {
+        /// Its directory.
+        directory: PathBuf,
+        /// What the system said.
+        why: String,
+    },
     /// The file system said no.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {

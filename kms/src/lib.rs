@@ -47,6 +47,7 @@
 //! against the return of an older backup of the whole directory.
 
 pub mod aead;
+pub mod audit;
 pub mod caller;
 pub mod context;
 pub mod data_key;

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
@@ -21,6 +21,12 @@ pub trait FileSystem: Send + Sync {
     /// # Errors
     /// What the system says.
     fn create(&self, path: &Path) -> io::Result<Self::File>;
+
+    /// Opens a regular file that exists, to write behind what it has.
+    ///
+    /// # Errors
+    /// What the system says; [`io::ErrorKind::NotFound`] where there is none.
+    fn append(&self, path: &Path) -> io::Result<Self::File>;
 
     /// Gives a file another name in the same directory, atomically, over whatever has it.
     ///
@@ -58,6 +64,18 @@ pub trait FileSystem: Send + Sync {
     /// What the system says; [`io::ErrorKind::NotFound`] where there is none.
     fn read(&self, path: &Path, limit: usize) -> io::Result<Vec<u8>>;
 
+    /// The bytes of a regular file that stand behind its first `offset`.
+    ///
+    /// # Errors
+    /// What the system says; [`io::ErrorKind::NotFound`] where there is none.
+    fn open(&self, path: &Path, offset: u64) -> io::Result<Box<dyn Read + Send>>;
+
+    /// The length of a regular file, in bytes.
+    ///
+    /// # Errors
+    /// What the system says; [`io::ErrorKind::NotFound`] where there is none.
+    fn len(&self, path: &Path) -> io::Result<u64>;
+
     /// Reads the start of a regular file into `out`, which holds a secret that no growing buffer
     /// may hold; says how much there was, and who else may read it.
     ///
@@ -94,6 +112,12 @@ pub trait OpenFile {
     /// # Errors
     /// What the system says: the content is lost then, and another sync would not bring it back.
     fn sync(&self) -> io::Result<()>;
+
+    /// Takes away all but the first `len` bytes; what is written next stands behind those.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn truncate(&mut self, len: u64) -> io::Result<()>;
 }
 
 /// The file system of this machine.
@@ -109,6 +133,15 @@ impl FileSystem for SystemFiles {
             .create_new(true)
             .mode(0o600)
             .open(path)
+    }
+
+    fn append(&self, path: &Path) -> io::Result<File> {
+        let nonblock = OFlags::NONBLOCK.bits().cast_signed();
+        let options = OpenOptions::new()
+            .append(true)
+            .custom_flags(nonblock)
+            .open(path);
+        options.and_then(regular)
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -142,6 +175,16 @@ impl FileSystem for SystemFiles {
         Ok(bytes)
     }
 
+    fn open(&self, path: &Path, offset: u64) -> io::Result<Box<dyn Read + Send>> {
+        let mut file = open_regular(path)?;
+        file.seek(SeekFrom::Start(offset))?;
+        Ok(Box::new(file))
+    }
+
+    fn len(&self, path: &Path) -> io::Result<u64> {
+        Ok(open_regular(path)?.metadata()?.len())
+    }
+
     fn read_secret(&self, path: &Path, out: &mut [u8]) -> io::Result<(usize, Access)> {
         // What is checked is the file that was opened, whatever its name leads to a moment later.
         let mut file = open_regular(path)?;
@@ -167,6 +210,11 @@ impl OpenFile for File {
 
     fn sync(&self) -> io::Result<()> {
         self.sync_all()
+    }
+
+    fn truncate(&mut self, len: u64) -> io::Result<()> {
+        self.set_len(len)?;
+        self.seek(SeekFrom::Start(len)).map(drop)
     }
 }
 
@@ -200,6 +248,10 @@ pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
         .read(true)
         .custom_flags(nonblock)
         .open(path)?;
+    regular(file)
+}
+
+fn regular(file: File) -> io::Result<File> {
     if !file.metadata()?.is_file() {
         return Err(io::Error::new(
             io::ErrorKind::InvalidInput,

@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::io;
+use std::io::{self, Cursor, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -37,6 +37,7 @@ impl LossyFiles {
             contents,
             calls: 0,
             fault: None,
+            full: false,
         })))
     }
 
@@ -54,6 +55,12 @@ impl LossyFiles {
     /// Lets the `call`th call from the first be an error, as of a full disk, and no other.
     pub fn fail_once_at(&self, call: u64) {
         self.0.lock().fault = Some(Fault::Once(call));
+    }
+
+    /// Lets the disk be full from now on, or have room again: nothing is created then, and of what is
+    /// written only the first half fits.
+    pub fn fill(&self, full: bool) {
+        self.0.lock().full = full;
     }
 
     /// What a disk may hold after the power has failed now. Each `seed` is another possibility.
@@ -88,11 +95,20 @@ impl FileSystem for LossyFiles {
         let mut disk = self.0.lock();
         let result = disk.call();
         disk.refuse_taken(path)?;
+        if disk.full {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
         let content = disk.contents.len();
         disk.contents.push(Content::default());
         disk.change(path, |name| vec![(name, Some(Entry::File(content)))])?;
         let disk = Arc::clone(&self.0);
         result.map(|()| LossyFile { disk, content })
+    }
+
+    fn append(&self, path: &Path) -> io::Result<LossyFile> {
+        let content = self.0.lock().file(path)?;
+        let disk = Arc::clone(&self.0);
+        Ok(LossyFile { disk, content })
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
@@ -143,6 +159,16 @@ impl FileSystem for LossyFiles {
         Ok(bytes[..bytes.len().min(limit)].to_vec())
     }
 
+    fn open(&self, path: &Path, offset: u64) -> io::Result<Box<dyn Read + Send>> {
+        let mut content = Cursor::new(self.read(path, usize::MAX)?);
+        content.set_position(offset);
+        Ok(Box::new(content))
+    }
+
+    fn len(&self, path: &Path) -> io::Result<u64> {
+        Ok(self.read(path, usize::MAX)?.len() as u64)
+    }
+
     fn read_secret(&self, path: &Path, out: &mut [u8]) -> io::Result<(usize, Access)> {
         let bytes = self.read(path, out.len())?;
         out[..bytes.len()].copy_from_slice(&bytes);
@@ -164,8 +190,14 @@ impl OpenFile for LossyFile {
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         let mut disk = self.disk.lock();
         let result = disk.call();
-        disk.contents[self.content].written.extend_from_slice(bytes);
-        result
+        let full = disk.full;
+        let fits = if full { bytes.len() / 2 } else { bytes.len() };
+        let written = &mut disk.contents[self.content].written;
+        written.extend_from_slice(&bytes[..fits]);
+        match full {
+            true => Err(io::ErrorKind::StorageFull.into()),
+            false => result,
+        }
     }
 
     fn sync(&self) -> io::Result<()> {
@@ -175,6 +207,14 @@ impl OpenFile for LossyFile {
         content.synced = Some(content.written.clone());
         Ok(())
     }
+
+    fn truncate(&mut self, len: u64) -> io::Result<()> {
+        let mut disk = self.disk.lock();
+        let result = disk.call();
+        let len = usize::try_from(len).unwrap_or(usize::MAX);
+        disk.contents[self.content].written.truncate(len);
+        result
+    }
 }
 
 /// What is written, and what of it is durable.
@@ -183,6 +223,7 @@ struct Disk {
     contents: Vec<Content>,
     calls: u64,
     fault: Option<Fault>,
+    full: bool,
 }
 
 enum Fault {
@@ -294,10 +335,21 @@ impl Content {
         }
     }
 
-    /// Nothing of it was synced last: cut somewhere, whole, or as long as it was and full of zeroes.
+    /// Not all of it was synced: cut somewhere behind what was, whole, or as long as it was and full of
+    /// zeroes; or as it was synced, where it is shorter now.
     fn torn(&self, chance: &mut Chance) -> Vec<u8> {
+        let synced = self.synced.as_deref().unwrap_or_default();
+        let same = self
+            .written
+            .iter()
+            .zip(synced)
+            .take_while(|(one, other)| one == other);
+        let kept = same.count();
+        if kept < synced.len() && chance.below(2) == 0 {
+            return synced.to_vec();
+        }
         let mut bytes = self.written.clone();
-        let cut = chance.below(bytes.len() + 1);
+        let cut = kept + chance.below(bytes.len() - kept + 1);
         match chance.below(3) {
             0 => bytes.truncate(cut),
             1 => bytes[cut..].fill(0),
