@@ -3,12 +3,27 @@
 
 use std::time::Duration;
 
-use crate::{HttpVersion, ListenerLimits, TargetLimits};
+use crate::{Audit, AuditMode, HttpVersion, ListenerLimits, Quotas, TargetLimits};
 
 /// The alias that `sealgate init` gives to the key of the store.
 pub(crate) const CERTSTORE_KEY: &str = "alias/sealgate/certstore";
 /// A call of the KMS for a day's entries, and not for each.
 pub(crate) const BUCKET_KEYS: bool = true;
+/// No answer without its record; files that tools can still open.
+pub(crate) const AUDIT: Audit = Audit {
+    mode: AuditMode::Required,
+    max_file_size: 100 << 20,
+};
+/// AWS's figures; where it has several in a group, the most common.
+pub(crate) const QUOTAS: Quotas = Quotas {
+    symmetric: 10_000,
+    rsa: 1_000,
+    ecc: 1_000,
+    create_key: 5,
+    grants: 50,
+    read: 1_000,
+    change: 15,
+};
 /// Enough for a large site; each costs a descriptor here and mostly one towards a target.
 pub(crate) const MAX_CONNECTIONS: usize = 65_536;
 /// Longer than most requests, shorter than the patience of service managers (90s).
@@ -79,6 +94,24 @@ mod tests {
                 "/$defs/Certstore/properties/key",
                 format!("`{CERTSTORE_KEY}`"),
             ),
+            ("/$defs/Audit/properties/mode", "`required`".to_owned()),
+            (
+                "/$defs/Audit/properties/max_file_size",
+                format!("{}MiB", AUDIT.max_file_size >> 20),
+            ),
+            (
+                "/$defs/Quotas/properties/symmetric",
+                QUOTAS.symmetric.to_string(),
+            ),
+            ("/$defs/Quotas/properties/rsa", QUOTAS.rsa.to_string()),
+            ("/$defs/Quotas/properties/ecc", QUOTAS.ecc.to_string()),
+            (
+                "/$defs/Quotas/properties/create_key",
+                QUOTAS.create_key.to_string(),
+            ),
+            ("/$defs/Quotas/properties/grants", QUOTAS.grants.to_string()),
+            ("/$defs/Quotas/properties/read", QUOTAS.read.to_string()),
+            ("/$defs/Quotas/properties/change", QUOTAS.change.to_string()),
             (
                 "/$defs/Redirect/properties/status",
                 REDIRECT_STATUS.to_string(),

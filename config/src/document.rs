@@ -56,6 +56,52 @@ pub(crate) struct Document {
 pub(crate) struct Kms {
     /// Where the root key comes from. Left out: where the state directory says.
     pub(crate) root_key: Field<FilePath>,
+    /// The log of what is asked of the keys.
+    pub(crate) audit: Field<Audit>,
+    /// How many calls in a second each principal may make, by kind of operation.
+    pub(crate) quotas: Field<Quotas>,
+}
+
+/// The log of what is asked of the keys.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Audit {
+    /// What a call waits for before it is answered. Default: `required`.
+    pub(crate) mode: Field<AuditMode>,
+    /// Size at which another file of the log is begun, from 1MiB to 16GiB. Default: 100MiB.
+    pub(crate) max_file_size: Field<Size>,
+}
+
+/// What a call waits for before it is answered.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum AuditMode {
+    /// Its record is written; where it cannot be, no key is used.
+    Required,
+    /// Its record is on the disk, also when the power fails.
+    Durable,
+    /// Nothing: where the record cannot be written, it is lost and counted.
+    BestEffort,
+}
+
+/// How many calls in a second each principal may make, by kind of operation; 0: none.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub(crate) struct Quotas {
+    /// Cryptographic operations with symmetric and HMAC keys. Default: 10000.
+    pub(crate) symmetric: Field<u64>,
+    /// Cryptographic operations with RSA keys. Default: 1000.
+    pub(crate) rsa: Field<u64>,
+    /// Cryptographic operations with elliptic-curve keys. Default: 1000.
+    pub(crate) ecc: Field<u64>,
+    /// `CreateKey`. Default: 5.
+    pub(crate) create_key: Field<u64>,
+    /// `CreateGrant`, `RetireGrant` and `RevokeGrant`. Default: 50.
+    pub(crate) grants: Field<u64>,
+    /// Operations that describe, get or list. Default: 1000.
+    pub(crate) read: Field<u64>,
+    /// All other operations. Default: 15.
+    pub(crate) change: Field<u64>,
 }
 
 /// A file.

@@ -70,7 +70,7 @@ pub use rule::{
     RuleCondition,
 };
 pub use schema::schema;
-pub use settings::{AccessLog, Admin, Config, RootKey};
+pub use settings::{AccessLog, Admin, Audit, AuditMode, Config, Quotas, RootKey};
 pub use starter::starter;
 pub use target_group::{
     Algorithm, CertificateAuthorities, HealthCheck, OnAllUnhealthy, Target, TargetGroup,

@@ -62,6 +62,8 @@ impl<'a> Resolver<'a> {
         Config {
             region: self.word(&self.document.region, "region", check::region),
             root_key: self.root_key(),
+            audit: self.audit(),
+            quotas: self.quotas(),
             certstore_key: self.certstore_key(),
             bucket_keys: self.bucket_keys(),
             admin: self.admin(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::{Listener, Rule, TargetGroup};
+use crate::{Listener, Rule, TargetGroup, defaults};
 
 /// A valid configuration with every default filled in.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,6 +15,10 @@ pub struct Config {
     pub region: Option<String>,
     /// Where the root key comes from; where the state directory says if none is named.
     pub root_key: Option<RootKey>,
+    /// The log of what is asked of the keys.
+    pub audit: Audit,
+    /// How many calls in a second each principal may make.
+    pub quotas: Quotas,
     /// The KMS key that wraps data keys of the store.
     pub certstore_key: String,
     /// Whether the keys of new entries are derived from bucket keys; the KMS wraps one for each if not.
@@ -44,6 +48,57 @@ pub struct Config {
 pub enum RootKey {
     /// A file, mode 0600.
     File(PathBuf),
+}
+
+/// The log of what is asked of the keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Audit {
+    /// What a call waits for before it is answered.
+    pub mode: AuditMode,
+    /// Bytes after which another file is begun.
+    pub max_file_size: u64,
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        defaults::AUDIT
+    }
+}
+
+/// What a call waits for before it is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AuditMode {
+    /// Its record is written.
+    Required,
+    /// Its record is on the disk.
+    Durable,
+    /// Nothing.
+    BestEffort,
+}
+
+/// How many calls in a second each principal may make, by kind of operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Quotas {
+    /// Cryptographic operations with symmetric and HMAC keys.
+    pub symmetric: u32,
+    /// Cryptographic operations with RSA keys.
+    pub rsa: u32,
+    /// Cryptographic operations with elliptic-curve keys.
+    pub ecc: u32,
+    /// `CreateKey`.
+    pub create_key: u32,
+    /// `CreateGrant`, `RetireGrant`, `RevokeGrant`.
+    pub grants: u32,
+    /// Operations that describe, get or list.
+    pub read: u32,
+    /// All others.
+    pub change: u32,
+}
+
+impl Default for Quotas {
+    fn default() -> Self {
+        defaults::QUOTAS
+    }
 }
 
 /// The admin endpoints.

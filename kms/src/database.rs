@@ -7,6 +7,7 @@
 //! | `@NAME` | the alias `alias/NAME`, each `/` of NAME written `+` |
 //! | `grant-UUID-ID` | the grant of that id on that key |
 //! | `identity-HASH` | a user or role, by the first 32 digits of its ARN's SHA-256 |
+//! | `audit` | the key of the audit log, and its last checkpoint |
 //!
 //! # A record, versions 1 to 3
 //! Numbers are big-endian; a time is 64 bits of milliseconds since 1970; a text is UTF-8 behind its
@@ -16,7 +17,7 @@
 //! |---|---|---|
 //! | 0 | 4 | `SGKR` |
 //! | 4 | 1 | version: 3 of a key (2 while all were symmetric, 1 before they had policies), 2 of an alias (1 while none could be updated), 1 of all others |
-//! | 5 | 1 | kind: 1 database, 2 key, 3 alias, 4 grant, 5 identity |
+//! | 5 | 1 | kind: 1 database, 2 key, 3 alias, 4 grant, 5 identity, 6 audit |
 //! | 6 | 8 | fingerprint of the root key |
 //! | 14 | 16 | id of the database, random |
 //! | 30 | 16 | salt, random at every write |
@@ -41,6 +42,10 @@
 //! - grant: time of creation, ARN of the issuer (text; empty: the product), terms (text: JSON).
 //! - identity: time of creation, ARN (text), number of user ids (32 bits) and each (32 bits), number
 //!   of policies (32 bits), and for each its name and itself (texts).
+//! - audit: time of writing, id of the log (16 bytes), of its last checkpoint the record's number (64 bits;
+//!   0: there is none yet) and MAC (32 bytes), the file's number and the byte behind the record in it
+//!   (64 bits each), and the log's key: nonce (12 bytes, random), ciphertext (32), tag (16), under the
+//!   record key, with the additional data "audit key" ‖ id of the log.
 //!
 //! A backing key is sealed once more by itself, so that no buffer but its [`SecretBytes`] ever holds
 //! it: length (32 bits), nonce (12 bytes, random), ciphertext (of that length), tag (16), under the record
@@ -74,6 +79,7 @@
 //! [`SecretBytes`]: crate::secret::SecretBytes
 
 mod alias;
+mod audit;
 mod codec;
 mod grant;
 mod identity;
@@ -82,12 +88,14 @@ mod names;
 mod seal;
 
 pub(crate) use alias::StoredAlias;
+pub(crate) use audit::StoredAudit;
 pub(crate) use codec::{CHANGED, in_milliseconds};
 pub(crate) use key::StoredKey;
-pub(crate) use names::{HEADER, alias_record, identity_record, key_record};
+pub(crate) use names::{AUDIT, HEADER, alias_record, identity_record, key_record};
 
 use std::sync::Arc;
 
+use crate::audit::Anchor;
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::grant::{Grant, GrantId};
@@ -96,6 +104,7 @@ use crate::key::{Identity, KeyId};
 use crate::policy::{PolicyDocument, PolicyKind};
 use crate::principal::Principal;
 use crate::root_key::{DatabaseId, Fingerprint, RootKey};
+use crate::secret::SecretKey;
 use crate::storage::{Expected, Storage};
 use codec::Why;
 use names::{IDENTITY_PREFIX, alias_of, grant_of, grant_record, key_of};
@@ -233,6 +242,8 @@ impl Database {
         } else if record.starts_with(IDENTITY_PREFIX) {
             let identity = self.sealer.open_identity(record, &self.read(record)?)?;
             contents.identities.push(identity);
+        } else if record == AUDIT {
+            self.sealer.open_audit(&self.read(record)?)?;
         } else if record != HEADER {
             return Err("no record of this database is called so");
         }
@@ -246,6 +257,33 @@ impl Database {
             Err(Error::RecordTooLong(_)) => Err("it is longer than any record"),
             Err(_) => Err("it cannot be read"),
         }
+    }
+
+    /// What is stored of the audit log.
+    ///
+    /// # Errors
+    /// [`Error::DamagedRecord`]; or what the storage says.
+    pub(crate) fn audit(&self) -> Result<Option<StoredAudit>, Error> {
+        let record = self.storage.get(AUDIT)?;
+        let opened = record.map(|record| self.sealer.open_audit(&record.bytes));
+        opened.transpose().map_err(|why| Error::DamagedRecord {
+            record: AUDIT.to_owned(),
+            why,
+        })
+    }
+
+    /// Writes the last checkpoint of the audit log, and its key, over whatever is stored of them.
+    ///
+    /// # Errors
+    /// What the storage says.
+    pub(crate) fn put_audit(
+        &self,
+        key: &SecretKey,
+        anchor: &Anchor,
+        environment: &Environment,
+    ) -> Result<(), Error> {
+        let record = self.sealer.seal_audit(key, anchor, environment);
+        self.storage.put(AUDIT, &record, Expected::Any).map(drop)
     }
 
     /// Writes a key over whatever is stored of it.

@@ -9,6 +9,7 @@ use crate::key::{Identity, KeyId, KeyOrigin};
 use crate::material::MaterialError;
 use crate::policy::Explanation;
 use crate::principal::Principal;
+use crate::quota::QuotaGroup;
 use crate::root_key::{Needs, RootError};
 use crate::spec::{KeySpec, KeyUsage};
 
@@ -466,6 +467,25 @@ pub enum Error {
     /// Key material cannot be made, read or used.
     #[error(transparent)]
     Material(#[from] MaterialError),
+    /// The principal calls too often.
+    #[error(
+        "{principal} calls too often: {quota} {} are allowed in a second; call less often, or raise the \
+         quota in `kms.quotas`", group.name()
+    )]
+    Throttled {
+        /// Who calls.
+        principal: Principal,
+        /// What.
+        group: QuotaGroup,
+        /// How many in a second.
+        quota: u32,
+    },
+    /// There is an audit log, and the key database does not know it.
+    #[error(
+        "{} holds an audit log that the key database knows nothing of: it is of another database, or the \
+         database is older than the log; restore the database, or move the log away", .0.display()
+    )]
+    AuditLogUnknown(PathBuf),
     /// A call has no record in the audit log, and is not answered without one.
     #[error(
         "the audit log in {} cannot be written ({why}): no key is used until it can; make room there, and \

@@ -65,6 +65,7 @@ pub mod material;
 pub mod message;
 pub mod policy;
 pub mod principal;
+pub mod quota;
 pub mod root_key;
 pub mod secret;
 pub mod service;

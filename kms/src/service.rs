@@ -5,6 +5,7 @@
 
 mod access;
 mod aliases;
+mod audit;
 mod authorise;
 mod catalogue;
 mod data_keys;
@@ -35,6 +36,7 @@ use std::time::SystemTime;
 
 use parking_lot::{Mutex, RwLock};
 
+use crate::audit::AuditLog;
 pub use crate::caller::Caller;
 use crate::database::{self, Damaged, Database};
 use crate::environment::Environment;
@@ -42,6 +44,7 @@ use crate::error::Error;
 use crate::event::{Auditor, RequestIds, Unaudited};
 use crate::key::{Identity, KeyId, KeyRef, KeyTier};
 use crate::policy::PolicyDocument;
+use crate::quota::{Quotas, RequestQuotas};
 use crate::root_key::{DatabaseId, RootKey};
 use crate::storage::Storage;
 use access::Access;
@@ -60,9 +63,12 @@ pub struct Kms {
     default_policy: PolicyDocument,
     managed_policy: PolicyDocument,
     /// The only writer; held over a change from its check to its publication.
-    database: Mutex<Database>,
+    database: Arc<Mutex<Database>>,
     damaged: Vec<Damaged>,
     auditor: Arc<dyn Auditor>,
+    /// The auditor, where it is the log of the state directory.
+    audit_log: Option<Arc<AuditLog>>,
+    quotas: Quotas,
     request_ids: RequestIds,
 }
 
@@ -134,6 +140,13 @@ impl Kms {
         Self { auditor, ..self }
     }
 
+    /// This KMS with quotas for all who call it from outside.
+    #[must_use]
+    pub fn with_request_quotas(self, quotas: RequestQuotas) -> Self {
+        let quotas = Quotas::new(Some(quotas));
+        Self { quotas, ..self }
+    }
+
     /// Which key `key` names.
     ///
     /// # Errors
@@ -165,9 +178,11 @@ impl Kms {
             access: RwLock::new(Access::new(contents.identities, contents.grants)),
             default_policy: PolicyDocument::default_of(&root),
             managed_policy: PolicyDocument::managed_by(&root),
-            database: Mutex::new(database),
+            database: Arc::new(Mutex::new(database)),
             damaged: contents.damaged,
             auditor: Arc::new(Unaudited),
+            audit_log: None,
+            quotas: Quotas::new(None),
             request_ids,
         })
     }
@@ -197,6 +212,8 @@ impl Kms {
 
 #[cfg(test)]
 mod access_tests;
+#[cfg(test)]
+mod audit_tests;
 #[cfg(test)]
 mod door_tests;
 #[cfg(test)]

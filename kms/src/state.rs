@@ -8,6 +8,7 @@
 //! | `kms/` | the key database, sealed under the root key |
 //! | `store/` | the certificate store's sealed entries |
 //! | `trust/` | trust stores |
+//! | `audit/` | the audit log |
 //!
 //! The root key is not in it in the clear, and [`StateDirectory::init`] and
 //! [`open_kms`](StateDirectory::open_kms) refuse a root key file that is.
@@ -40,6 +41,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::audit::AuditOptions;
 use crate::database::{CHANGED, Database, HEADER};
 use crate::environment::Environment;
 use crate::error::Error;
@@ -177,6 +179,11 @@ impl StateDirectory {
         self.path.join(TRUST)
     }
 
+    /// The audit log's directory.
+    pub fn audit_directory(&self) -> PathBuf {
+        self.path.join(AUDIT)
+    }
+
     /// Becomes the directory's only writer, as `holder` ("sealgate run, process 12"). Never waits.
     ///
     /// # Errors
@@ -244,10 +251,28 @@ impl StateDirectory {
     }
 }
 
+impl StateDirectory {
+    /// This directory's KMS for its only writer: what is asked of it is written down in the audit log.
+    ///
+    /// # Errors
+    /// As of [`Kms::with_audit_log`].
+    pub fn audited(
+        &self,
+        kms: Kms,
+        options: AuditOptions,
+        _lock: &DirectoryLock,
+    ) -> Result<Kms, Error> {
+        let directory = self.audit_directory();
+        // State directories that were made before there was a log have no place for it.
+        create_directories(&SystemFiles, &directory)?;
+        kms.with_audit_log(&directory, options)
+    }
+}
+
 /// Refuses a directory into which others can put what they like: a certificate of theirs, or an older
 /// one.
 fn refuse_exposed(state: &Path) -> Result<(), Error> {
-    let parts = [KMS, STORE, TRUST].map(|part| state.join(part));
+    let parts = [KMS, STORE, TRUST, AUDIT].map(|part| state.join(part));
     for path in std::iter::once(state.to_owned()).chain(parts) {
         let mode = match fs::metadata(&path) {
             Ok(metadata) => metadata.mode() & 0o7777,
@@ -342,7 +367,7 @@ impl Plan {
     ) -> Result<(StateDirectory, Vec<Share>), Error> {
         let top = FileStorage::on(files.clone(), &self.state);
         self.refuse_second(&top)?;
-        for directory in [KMS, STORE, TRUST] {
+        for directory in [KMS, STORE, TRUST, AUDIT] {
             create_directories(files, &self.state.join(directory))?;
         }
         let mut remarks = Vec::new();
@@ -635,6 +660,7 @@ const LOCK: &str = "lock";
 const KMS: &str = "kms";
 const STORE: &str = "store";
 const TRUST: &str = "trust";
+const AUDIT: &str = "audit";
 const FORMAT: u32 = 2;
 const WRITABLE_BY_OTHERS: u32 = 0o022;
 /// Bytes at the start of an entry in which its store's id stands.

@@ -105,6 +105,8 @@ pub(crate) fn config(target_groups: Vec<TargetGroup>) -> Config {
     Config {
         region: None,
         root_key: None,
+        audit: config::Audit::default(),
+        quotas: config::Quotas::default(),
         certstore_key: "alias/sealgate/certstore".to_owned(),
         bucket_keys: true,
         admin: config::Admin::default(),

@@ -7,11 +7,13 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::{MANY, Resolver, check};
-use crate::document::{AccessLogWord, Admin as AdminDocument};
+use crate::document::{
+    AccessLogWord, Admin as AdminDocument, AuditMode as Mode, Quotas as QuotasDocument,
+};
 use crate::fault::Fault;
-use crate::reader::WordOr;
+use crate::reader::{Field, WordOr};
 use crate::span::Span;
-use crate::{AccessLog, Admin, RootKey, defaults};
+use crate::{AccessLog, Admin, Audit, AuditMode, Quotas, RootKey, defaults};
 
 impl Resolver<'_> {
     pub(super) fn version(&mut self) {
@@ -40,6 +42,42 @@ impl Resolver<'_> {
     pub(super) fn root_key(&mut self) -> Option<RootKey> {
         let (path, span) = self.document.kms.get()?.root_key.spanned()?;
         self.file(path, span).map(RootKey::File)
+    }
+
+    pub(super) fn audit(&mut self) -> Audit {
+        let given = self.document.kms.get().and_then(|kms| kms.audit.get());
+        let mode = given.and_then(|audit| audit.mode.get());
+        let size = self.size(
+            given.map(|audit| &audit.max_file_size),
+            "max_file_size",
+            1 << 20..=16 << 30,
+            "a size from 1MiB to 16GiB",
+        );
+        Audit {
+            mode: mode.map_or(defaults::AUDIT.mode, |mode| match mode {
+                Mode::Required => AuditMode::Required,
+                Mode::Durable => AuditMode::Durable,
+                Mode::BestEffort => AuditMode::BestEffort,
+            }),
+            max_file_size: size.unwrap_or(defaults::AUDIT.max_file_size),
+        }
+    }
+
+    pub(super) fn quotas(&mut self) -> Quotas {
+        let given = self.document.kms.get().and_then(|kms| kms.quotas.get());
+        let default = &defaults::QUOTAS;
+        let mut quota = |field: fn(&QuotasDocument) -> &Field<u64>, key, default| {
+            self.small(given.map(field), key, 0..=MANY, default)
+        };
+        Quotas {
+            symmetric: quota(|given| &given.symmetric, "symmetric", default.symmetric),
+            rsa: quota(|given| &given.rsa, "rsa", default.rsa),
+            ecc: quota(|given| &given.ecc, "ecc", default.ecc),
+            create_key: quota(|given| &given.create_key, "create_key", default.create_key),
+            grants: quota(|given| &given.grants, "grants", default.grants),
+            read: quota(|given| &given.read, "read", default.read),
+            change: quota(|given| &given.change, "change", default.change),
+        }
     }
 
     pub(super) fn certstore_key(&mut self) -> String {

@@ -19,6 +19,7 @@ use super::time::TimeWriter;
 use super::verify::{Verification, Verifier};
 use crate::environment::Clock;
 use crate::error::Error;
+use crate::quota;
 use crate::secret::SecretKey;
 use crate::storage::{FileSystem, OpenFile, SystemFiles};
 
@@ -86,6 +87,8 @@ struct Shared<F: FileSystem> {
     /// What the database holds; held while it is being brought there.
     anchored: Mutex<Anchor>,
     failing: AtomicBool,
+    /// The bucket of records of throttled calls.
+    throttled: AtomicU64,
     counts: Counts,
     keeper: Mutex<Orders>,
     woken: Condvar,
@@ -146,22 +149,38 @@ where
     ///
     /// # Errors
     /// [`Error::AuditLog`] where the answer must not be given.
-    pub fn write(&self, time: SystemTime, body: &[u8]) -> Result<(), Error> {
+    pub(super) fn write(&self, time: SystemTime, body: &[u8]) -> Result<(), Error> {
         self.shared.write(time, body)
+    }
+
+    /// Writes the record of a change that has been made, and of which the log has the beginning: where it
+    /// cannot be written now, it will be before any other.
+    ///
+    /// # Errors
+    /// [`Error::AuditLog`] where it is written, and not on the disk as the mode demands.
+    pub(super) fn finish(&self, time: SystemTime, body: &[u8]) -> Result<(), Error> {
+        self.shared.finish(time, body)
     }
 
     /// Whether a record could be written now, as far as is known: tries, where the last was not.
     ///
     /// # Errors
     /// [`Error::AuditLog`] where no key may be used.
-    pub fn probe(&self) -> Result<(), Error> {
+    pub(super) fn probe(&self) -> Result<(), Error> {
         match self.shared.mode {
-            AuditMode::BestEffort => Ok(()),
-            AuditMode::Required | AuditMode::Durable if !self.shared.failing.load(Relaxed) => {
-                Ok(())
+            AuditMode::Required | AuditMode::Durable if self.shared.failing.load(Relaxed) => {
+                self.shared.recover(1)
             }
-            AuditMode::Required | AuditMode::Durable => self.shared.recover(),
+            _ => Ok(()),
         }
+    }
+
+    /// Whether another throttled call is to be written down now: a caller who calls too often must not
+    /// fill the disk.
+    pub(super) fn takes_throttled(&self, now: SystemTime) -> bool {
+        let next = |full_at| quota::take(full_at, now, THROTTLED_PER_SECOND);
+        let taken = self.shared.throttled.fetch_update(Relaxed, Relaxed, next);
+        taken.is_ok()
     }
 
     /// Writes a checkpoint and has the database hold it.
@@ -226,6 +245,10 @@ impl Batch {
         Arc::clone(&self.outcome)
     }
 
+    fn is_empty(&self) -> bool {
+        self.ends.is_empty()
+    }
+
     fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
         let mut start = 0;
         self.ends.iter().map(move |(time, end)| {
@@ -247,6 +270,8 @@ impl Batch {
 struct Writer<F: FileSystem> {
     log: Log<F>,
     gap: Option<Gap>,
+    /// Outcomes of changes that could not be written yet.
+    owed: Batch,
     /// Memory for the next batch.
     spare: Batch,
 }
@@ -275,16 +300,34 @@ impl Gap {
 impl<F: FileSystem> Writer<F> {
     /// Writes a batch, before it what the log has to say of those that were not.
     fn write(&mut self, batch: &Batch, now: impl Fn() -> SystemTime) -> io::Result<u64> {
-        match &self.gap {
-            None => self.log.append(batch.entries())?,
-            Some(gap) => {
-                let (time, body) = (now(), gap.body());
-                let gap = Entry { time, body: &body };
-                self.log.append([gap].into_iter().chain(batch.entries()))?;
-                self.gap = None;
-            }
+        if self.gap.is_none() && self.owed.is_empty() {
+            self.log.append(batch.entries())?;
+            return Ok(self.log.last().sequence);
         }
+        let gap = self.gap.as_ref().map(|gap| (now(), gap.body()));
+        let gap = gap.iter().map(|(time, body)| Entry { time: *time, body });
+        self.log
+            .append(gap.chain(self.owed.entries()).chain(batch.entries()))?;
+        self.gap = None;
+        self.owed = Batch::default();
         Ok(self.log.last().sequence)
+    }
+
+    /// Takes note of calls that have no record.
+    fn miss(&mut self, now: SystemTime, calls: u64, lost: bool, why: &str) {
+        let gap = self.gap.get_or_insert_with(|| Gap {
+            since: now,
+            refused: 0,
+            lost: 0,
+            reason: String::new(),
+        });
+        let counter = if lost {
+            &mut gap.lost
+        } else {
+            &mut gap.refused
+        };
+        *counter += calls;
+        gap.reason = why.to_owned();
     }
 }
 
@@ -314,9 +357,11 @@ impl<F: FileSystem + Clone> Shared<F> {
             writer: Mutex::new(Writer {
                 log,
                 gap: None,
+                owed: Batch::default(),
                 spare: Batch::default(),
             }),
             failing: AtomicBool::new(false),
+            throttled: AtomicU64::new(0),
             counts: Counts::default(),
             keeper: Mutex::default(),
             woken: Condvar::new(),
@@ -337,16 +382,9 @@ impl<F: FileSystem> Shared<F> {
     }
 
     fn write(&self, time: SystemTime, body: &[u8]) -> Result<(), Error> {
-        let outcome = self.queue.lock().push(time, body);
-        let mut writer = self.writer.lock();
-        if outcome.get().is_none() {
-            self.write_batch(&mut writer);
-        }
-        drop(writer);
-        let written = match outcome.get() {
-            Some(Ok(sequence)) => self.sync_up_to(*sequence),
-            Some(Err(why)) => Err(self.error(why)),
-            None => Err(self.error("its writer ended")),
+        let written = match self.try_write(time, body) {
+            Ok(sequence) => self.sync_up_to(sequence),
+            Err(why) => Err(self.error(&why)),
         };
         match self.mode {
             AuditMode::BestEffort => Ok(()),
@@ -354,17 +392,50 @@ impl<F: FileSystem> Shared<F> {
         }
     }
 
-    /// Writes all that waits.
-    fn write_batch(&self, writer: &mut Writer<F>) {
+    fn finish(&self, time: SystemTime, body: &[u8]) -> Result<(), Error> {
+        match self.try_write(time, body) {
+            Ok(sequence) => self.sync_up_to(sequence),
+            Err(_) => {
+                self.owe(time, body);
+                Ok(())
+            }
+        }
+    }
+
+    /// Writes a record, with all others that wait for the writer at the same time.
+    fn try_write(&self, time: SystemTime, body: &[u8]) -> Outcome {
+        let outcome = self.queue.lock().push(time, body);
+        let mut writer = self.writer.lock();
+        if outcome.get().is_none() {
+            self.write_batch(&mut writer, 0);
+        }
+        let outcome = outcome.get().cloned();
+        outcome.unwrap_or_else(|| Err("its writer ended".to_owned()))
+    }
+
+    /// Keeps a record to be written before any other, and lets no more calls through until then.
+    fn owe(&self, time: SystemTime, body: &[u8]) {
+        let mut writer = self.writer.lock();
+        writer.owed.push(time, body);
+        // It was counted as refused.
+        if let Some(gap) = &mut writer.gap {
+            gap.refused = gap.refused.saturating_sub(1);
+            self.counts.refused.fetch_sub(1, Relaxed);
+        }
+        self.failing.store(true, Relaxed);
+    }
+
+    /// Writes all that waits. `more` calls have no record if that fails.
+    fn write_batch(&self, writer: &mut Writer<F>, more: u64) {
         let spare = mem::take(&mut writer.spare);
         let batch = mem::replace(&mut *self.queue.lock(), spare);
         let before = writer.log.anchor().checkpoint;
-        let (first, count) = (writer.log.last().sequence, batch.ends.len() as u64);
+        let first = writer.log.last().sequence;
         let written = writer.write(&batch, || self.clock.now());
         let outcome = written.map_err(|error| error.to_string());
         match &outcome {
             Ok(last) => self.note_written(last - first),
-            Err(why) => self.note_failed(writer, count, why),
+            Err(why) => self.note_failed(writer, batch.ends.len() as u64 + more, why),
         }
         if writer.log.anchor().checkpoint != before {
             self.order(|orders| orders.anchor = true);
@@ -382,29 +453,24 @@ impl<F: FileSystem> Shared<F> {
     }
 
     fn note_failed(&self, writer: &mut Writer<F>, calls: u64, why: &str) {
-        let gap = writer.gap.get_or_insert_with(|| Gap {
-            since: self.clock.now(),
-            refused: 0,
-            lost: 0,
-            reason: String::new(),
-        });
-        let (counter, total) = match self.mode {
-            AuditMode::BestEffort => (&mut gap.lost, &self.counts.lost),
-            AuditMode::Required | AuditMode::Durable => (&mut gap.refused, &self.counts.refused),
+        let lost = self.mode == AuditMode::BestEffort;
+        writer.miss(self.clock.now(), calls, lost, why);
+        let total = if lost {
+            &self.counts.lost
+        } else {
+            &self.counts.refused
         };
-        *counter += calls;
         total.fetch_add(calls, Relaxed);
-        gap.reason = why.to_owned();
         if !self.failing.swap(true, Relaxed) {
             let error = self.error(why);
             tracing::error!("{error}");
         }
     }
 
-    /// Tries to write what the log has to say of what it could not write.
-    fn recover(&self) -> Result<(), Error> {
+    /// Tries to write what the log has to say of what it could not write; `calls` wait for that.
+    fn recover(&self, calls: u64) -> Result<(), Error> {
         let mut writer = self.writer.lock();
-        self.write_batch(&mut writer);
+        self.write_batch(&mut writer, calls);
         match &writer.gap {
             None => Ok(()),
             Some(gap) => Err(self.error(&gap.reason)),
@@ -481,7 +547,7 @@ impl<F: FileSystem> Shared<F> {
 
     fn checkpoint(&self) -> Result<(), Error> {
         if self.failing.load(Relaxed) {
-            self.recover()?;
+            self.recover(0)?;
         }
         let written = {
             let mut writer = self.writer.lock();
@@ -527,5 +593,7 @@ fn warn_of(resumed: &Resumed, directory: &Path) {
     }
 }
 
+/// Records of throttled calls in a second, whoever makes them.
+const THROTTLED_PER_SECOND: u32 = 10;
 /// At least so often the log has a checkpoint, where it has new records.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(10);

@@ -58,9 +58,12 @@
 
 mod anchor;
 mod auditor;
+mod call;
 mod chain;
 mod files;
+mod hook;
 mod log;
+mod reader;
 mod record;
 mod resume;
 mod time;
@@ -71,6 +74,7 @@ pub use anchor::{Anchor, AnchorStore};
 pub use auditor::{AuditLog, AuditMode, AuditOptions, AuditStatus};
 pub use chain::Link;
 pub use files::{file_name, file_number};
+pub use reader::{AuditRecord, LogReader, RecordedIdentity, RecordedResource};
 pub use record::LeftBehind;
 pub use verify::{Fault, FaultKind, Verification};
 

@@ -335,12 +335,12 @@ fn a_full_disk_refuses_and_goes_on_by_itself_with_a_record_of_the_gap() {
         assert!(error.to_string().contains("cannot be written"), "{error}");
         assert!(log.probe().is_err());
     }
-    assert_eq!(log.status().refused, 19);
+    assert_eq!(log.status().refused, 38);
     assert!(log.status().failing.is_some());
     place.files.fill(false);
     log.probe().unwrap();
     write(&log, 20).unwrap();
-    assert_eq!((log.status().failing, log.status().refused), (None, 19));
+    assert_eq!((log.status().failing, log.status().refused), (None, 38));
     let found = log.verify(false, &|_, _| {}).unwrap();
     assert_eq!((found.fault, found.calls, found.gaps), (None, 2, 1));
     drop(log);
@@ -352,7 +352,7 @@ fn a_full_disk_refuses_and_goes_on_by_itself_with_a_record_of_the_gap() {
             _ => None,
         }
     });
-    assert_eq!(gaps.collect::<Vec<_>>(), [(19, 0)]);
+    assert_eq!(gaps.collect::<Vec<_>>(), [(38, 0)]);
 }
 
 #[test]
@@ -439,4 +439,20 @@ fn many_callers_share_the_log() {
             .collect();
         assert!((0..1600).all(|call| all.contains(&format!("\"call\":{call},"))));
     }
+}
+
+#[test]
+fn the_outcome_of_a_change_is_written_when_there_is_room_again() {
+    let place = Place::new();
+    let log = place.open();
+    write(&log, 0).unwrap();
+    place.files.fill(true);
+    let outcome = br#""eventType":"AwsApiCall","call":1"#;
+    log.finish(SystemTime::UNIX_EPOCH, outcome).unwrap();
+    assert!(log.probe().is_err());
+    assert_eq!(log.status().refused, 1);
+    place.files.fill(false);
+    log.checkpoint().unwrap();
+    let found = log.verify(false, &|_, _| {}).unwrap();
+    assert_eq!((found.fault, found.calls, found.gaps), (None, 2, 1));
 }

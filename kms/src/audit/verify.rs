@@ -333,6 +333,21 @@ impl<'a> Tally<'a> {
     }
 }
 
+impl FaultKind {
+    /// In one word, for programs.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Edited => "edited",
+            Self::Missing { .. } => "missing",
+            Self::Reordered { .. } => "reordered",
+            Self::Repeated { .. } => "repeated",
+            Self::Inserted => "inserted",
+            Self::Foreign => "foreign",
+            Self::Diverged => "diverged",
+        }
+    }
+}
+
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {

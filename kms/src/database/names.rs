@@ -45,6 +45,8 @@ pub(crate) fn identity_record(identity: &Principal) -> String {
 
 /// The record that says that there is a database.
 pub(crate) const HEADER: &str = "database";
+/// The record of the audit log.
+pub(crate) const AUDIT: &str = "audit";
 const KEY_PREFIX: &str = "key-";
 const ALIAS_PREFIX: &str = "@";
 const GRANT_PREFIX: &str = "grant-";

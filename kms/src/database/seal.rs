@@ -138,6 +138,7 @@ pub(super) enum Kind {
     Alias = 3,
     Grant = 4,
     Identity = 5,
+    Audit = 6,
 }
 
 impl Kind {
@@ -146,7 +147,7 @@ impl Kind {
         match self {
             Self::Key => 3,
             Self::Alias => 2,
-            Self::Database | Self::Grant | Self::Identity => 1,
+            Self::Database | Self::Grant | Self::Identity | Self::Audit => 1,
         }
     }
 }

@@ -10,6 +10,7 @@ impl Error {
     /// `KMSInternalException`.
     pub fn code(&self) -> &'static str {
         match self {
+            Self::Throttled { .. } => "ThrottlingException",
             Self::DryRun => "DryRunOperationException",
             Self::InvalidKeyRef(_)
             | Self::KeyNotFound(_)

@@ -1,8 +1,8 @@
 //! The way that every operation goes: find, authorise, look at the key's state, act, write it down.
 //!
 //! ```text
-//! find the key ─ may the caller? ─ is the key in a state for it? ─ dry run? ─ admit ─ act ─ record
-//!      └────────────────┴─────────────── refused ────────────────────┴────────────────────────┘
+//! find the key ─ too often? ─ may the caller? ─ is the key in a state for it? ─ dry run? ─ admit ─ act ─ record
+//!      └─────────────┴─────────────┴──────────── refused ────────────────────┴──────────────────────────┘
 //! ```
 //! Refusals are written down too. What the product does with its owned keys is not, and to an outside
 //! caller an owned key is one that is not there.
@@ -21,6 +21,8 @@ use crate::key::{KeyId, KeyRef, KeyTier};
 use crate::message;
 use crate::policy::Action;
 use crate::principal::Principal;
+use crate::quota::QuotaGroup;
+use crate::spec::KeySpec;
 
 /// What is asked of the KMS: of a key, or of something else.
 #[derive(Clone, Copy)]
@@ -197,6 +199,8 @@ impl Kms {
         }
         let mut event = self.event(&call, call.key().map(Named::Key));
         event.key = found.as_ref().ok().and_then(|key| visible(key));
+        let within = self.within_quota(&event, found.as_ref().ok().map(|key| key.spec));
+        let found = within.and(found);
         let checked = found.and_then(|key| self.check(&call, &key).map(|()| key));
         self.audited(&mut event, checked, |_, key| act(&key))
     }
@@ -224,7 +228,8 @@ impl Kms {
         act: impl FnOnce(&mut Event<'_>) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let mut event = self.event(&call, call.named());
-        let checked = self.check_account(&call);
+        let within = self.within_quota(&event, None);
+        let checked = within.and_then(|()| self.check_account(&call));
         self.audited(&mut event, checked, |event, ()| act(event))
     }
 
@@ -275,6 +280,11 @@ impl Kms {
             named,
             context: call.context,
         }
+    }
+
+    fn within_quota(&self, event: &Event<'_>, spec: Option<KeySpec>) -> Result<(), Error> {
+        let group = QuotaGroup::of(event.operation, spec);
+        self.quotas.take(event.caller, group, event.time)
     }
 
     fn find_called(&self, key: OfKey<'_>) -> Result<Arc<StoredKey>, Error> {

@@ -6,10 +6,12 @@ use std::time::SystemTime;
 
 use certstore::trust::TrustStores;
 use certstore::{CsrRequest, Encoding, EntrySummary, Import, KeyFamily, PrivateKey, SealedStore};
+use kms::audit::AuditOptions;
+use kms::quota::RequestQuotas;
 use kms::storage::FileStorage;
-use kms::{Caller, Environment, KeyRef, Kms, StateDirectory};
+use kms::{Caller, DirectoryLock, Environment, KeyRef, Kms, StateDirectory};
 
-use super::describe::{broken, entry, key};
+use super::describe::{broken, entry, key, verification};
 use super::protocol::{
     CertCsr, CertDelete, CertImport, Imported, Refusal, RefusedEntry, Request, Response, Step,
     TrustImport, Verification,
@@ -31,20 +33,31 @@ pub struct CustodyOptions {
     pub certstore_key: Option<String>,
     /// Whether each new entry has a key of its own wrapped, instead of one that is derived from a bucket key.
     pub without_bucket_keys: bool,
+    /// How the audit log is kept.
+    pub audit: AuditOptions,
+    /// How often the KMS may be called.
+    pub quotas: RequestQuotas,
 }
 
 impl Custody {
-    /// The store of a state directory, and its KMS, which was opened. Only reads.
+    /// The store of a state directory, and its KMS, which was opened. Only who holds the directory's `lock`
+    /// writes there: without it, what is asked of the KMS is not written down in the audit log.
     ///
     /// # Errors
-    /// What is wrong with the options.
+    /// What is wrong with the options or the audit log.
     pub fn open(
         directory: StateDirectory,
         kms: Kms,
         options: &CustodyOptions,
+        lock: Option<&DirectoryLock>,
     ) -> Result<Self, Refusal> {
         let environment = Environment::system();
-        let kms = Arc::new(kms);
+        let audited = match lock {
+            Some(lock) => directory.audited(kms, options.audit, lock),
+            None => Ok(kms),
+        };
+        let kms = audited.map_err(Refusal::failed)?;
+        let kms = Arc::new(kms.with_request_quotas(options.quotas));
         let key = options
             .certstore_key
             .as_deref()
@@ -99,6 +112,7 @@ impl Custody {
             Request::CertCsr(csr) => self.csr(csr),
             Request::CertDelete(delete) => self.delete(&delete),
             Request::StoreVerify => self.verify(progress),
+            Request::AuditVerify { archived } => self.verify_audit(archived, progress),
             Request::TrustImport(import) => self.trust_import(&import),
             Request::TrustDelete { name } => self.trust_delete(&name),
             Request::KeyList => self.keys(),
@@ -175,6 +189,15 @@ impl Custody {
             bad: records.chain(verification.bad.iter().map(broken)).collect(),
             remarks: verification.remarks,
         }))
+    }
+
+    fn verify_audit(&self, archived: bool, progress: &dyn Fn(Step)) -> Result<Response, Refusal> {
+        let Some(log) = self.kms.audit_log() else {
+            return Err(Refusal::failed("this process keeps no audit log"));
+        };
+        let told = |done, total| progress(Step { done, total });
+        let found = log.verify(archived, &told).map_err(Refusal::failed)?;
+        Ok(Response::AuditVerified(Box::new(verification(&found))))
     }
 
     fn trust_import(&self, import: &TrustImport) -> Result<Response, Refusal> {

@@ -4,10 +4,11 @@ use std::time::SystemTime;
 
 use certstore::{BrokenEntry, EntrySummary, Error};
 use jiff::Timestamp;
+use kms::audit::{Verification, file_name};
 use kms::storage::FileStorage;
 use kms::{Identity, KeyMetadata, KeyTier, StateDirectory};
 
-use super::protocol::{Entry, KeyDescription, RefusedEntry};
+use super::protocol::{AuditFault, AuditVerification, Entry, KeyDescription, RefusedEntry};
 
 /// The entries of a store from their clear headers, and the files that are none.
 ///
@@ -32,6 +33,54 @@ pub fn entry_parts(
     let region = &directory.identity().region;
     let summaries = certstore::show(&files, directory.store_id(), region, name)?;
     Ok(told_apart(summaries, directory.identity()))
+}
+
+/// What a look at the audit log has shown.
+pub fn verification(found: &Verification) -> AuditVerification {
+    AuditVerification {
+        files: found.files,
+        records: found.records,
+        calls: found.calls,
+        first: found.first,
+        last: found.last,
+        checkpoint: found.checkpoint,
+        gaps: found.gaps,
+        remarks: audit_remarks(found),
+        fault: found.fault.as_ref().map(|fault| AuditFault {
+            record: fault.record,
+            what: fault.kind.name().to_owned(),
+            file: fault.file.clone(),
+            offset: fault.offset,
+            message: fault.to_string(),
+        }),
+    }
+}
+
+fn audit_remarks(found: &Verification) -> Vec<String> {
+    let left = found.left_behind.iter().map(|left| {
+        format!(
+            "{} bytes at the end of {} (from byte {}) are no records: the log was left so by a crash, or \
+             somebody edited what stood there after the last checkpoint",
+            left.bytes,
+            file_name(left.file),
+            left.offset
+        )
+    });
+    let mut remarks: Vec<_> = left.collect();
+    if found.unfinished > 0 {
+        remarks.push(format!(
+            "the last {} bytes are the beginning of a record that is being written, or was when the \
+             process ended",
+            found.unfinished
+        ));
+    }
+    if found.gaps > 0 {
+        remarks.push(format!(
+            "the log could not be written {} times; `sealgate audit show` says when, and what was refused",
+            found.gaps
+        ));
+    }
+    remarks
 }
 
 fn told_apart(

@@ -54,6 +54,11 @@ pub enum Request {
     CertDelete(CertDelete),
     /// Open every entry of the store.
     StoreVerify,
+    /// Look at every record of the audit log.
+    AuditVerify {
+        /// Whether files at its beginning may be gone.
+        archived: bool,
+    },
     /// Keep a bundle of CA certificates under a name.
     TrustImport(TrustImport),
     /// Delete a trust store.
@@ -189,6 +194,8 @@ pub enum Response {
     },
     /// To [`Request::StoreVerify`].
     Verified(Verification),
+    /// To [`Request::AuditVerify`].
+    AuditVerified(Box<AuditVerification>),
     /// To [`Request::TrustImport`].
     Trusted {
         /// How many certificates the trust store now has.
@@ -440,6 +447,44 @@ pub struct Verification {
     pub bad: Vec<RefusedEntry>,
     /// What is no fault but worth knowing: expired certificates, requests not completed.
     pub remarks: Vec<String>,
+}
+
+/// What a look at every record of the audit log has shown.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AuditVerification {
+    /// Files that were looked at.
+    pub files: u64,
+    /// Records that are whole and in their place.
+    pub records: u64,
+    /// Of these, the records of calls.
+    pub calls: u64,
+    /// The number of the first record that was looked at.
+    pub first: u64,
+    /// The number of the last one that is whole and in its place.
+    pub last: u64,
+    /// The number of the last checkpoint that the key database holds; 0: none.
+    pub checkpoint: u64,
+    /// Times when the log could not be written.
+    pub gaps: u64,
+    /// What is no fault but worth knowing.
+    pub remarks: Vec<String>,
+    /// The first thing that is wrong.
+    pub fault: Option<AuditFault>,
+}
+
+/// The first thing that is wrong with an audit log.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct AuditFault {
+    /// The number of the first record that is not what, or where, it was.
+    pub record: u64,
+    /// `edited`, `missing`, `reordered`, `repeated`, `inserted`, `foreign` or `diverged`.
+    pub what: String,
+    /// The file in which that shows.
+    pub file: String,
+    /// At which byte.
+    pub offset: u64,
+    /// All that in words.
+    pub message: String,
 }
 
 /// A KMS key. Times are RFC 3339.

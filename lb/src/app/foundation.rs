@@ -8,7 +8,9 @@ use arc_swap::ArcSwap;
 use certstore::{BrokenEntry, CertTable, Change, ServedCertificate, Watcher};
 use config::{CertificateSelector, Config, Listener, ListenerTls, UnknownSni};
 use ipnet::IpNet;
-use kms::{Caller, Kms, StateDirectory};
+use kms::audit::{AuditLog, AuditMode, AuditOptions};
+use kms::quota::RequestQuotas;
+use kms::{Caller, DirectoryLock, Kms, StateDirectory};
 use tracing::{error, info, warn};
 
 use crate::access_log::AccessLog;
@@ -41,7 +43,8 @@ pub struct Prepared {
 }
 
 impl Foundation {
-    /// Opens every certificate of the store with the keys of `kms`. Only reads.
+    /// Opens every certificate of the store with the keys of `kms`. Without the `lock` of the directory it
+    /// only reads, and its use of the keys is not written down in the audit log.
     ///
     /// # Errors
     /// Why there is nothing to serve from. A file of the store that does not open harms nobody else.
@@ -50,9 +53,10 @@ impl Foundation {
         kms: Kms,
         config: &Config,
         workers: usize,
+        lock: Option<&DirectoryLock>,
     ) -> Result<Self, Refusal> {
         refuse_region(&directory, config)?;
-        let custody = Custody::open(directory, kms, &custody_options(config))?;
+        let custody = Custody::open(directory, kms, &custody_options(config), lock)?;
         remark_on_keys(&custody);
         let key = config.certstore_key.parse().map_err(Refusal::usage)?;
         let found = custody.kms().describe_key(&Caller::Internal, &key);
@@ -152,6 +156,14 @@ impl Foundation {
     /// The files of the store that did not open.
     pub fn broken(&self) -> &[BrokenEntry] {
         &self.broken
+    }
+
+    /// Has the key database hold how far the audit log goes.
+    pub fn close_audit_log(&self) {
+        let closed = self.custody.kms().audit_log().map(AuditLog::checkpoint);
+        if let Some(Err(error)) = closed {
+            warn!("the audit log has no last checkpoint: {error}");
+        }
     }
 
     /// Ends ticket keys and bucket keys whose time is over.
@@ -285,6 +297,27 @@ fn custody_options(config: &Config) -> CustodyOptions {
     CustodyOptions {
         certstore_key: Some(config.certstore_key.clone()),
         without_bucket_keys: !config.bucket_keys,
+        audit: AuditOptions {
+            mode: match config.audit.mode {
+                config::AuditMode::Required => AuditMode::Required,
+                config::AuditMode::Durable => AuditMode::Durable,
+                config::AuditMode::BestEffort => AuditMode::BestEffort,
+            },
+            max_file_size: config.audit.max_file_size,
+        },
+        quotas: request_quotas(&config.quotas),
+    }
+}
+
+fn request_quotas(quotas: &config::Quotas) -> RequestQuotas {
+    RequestQuotas {
+        symmetric: quotas.symmetric,
+        rsa: quotas.rsa,
+        ecc: quotas.ecc,
+        create_key: quotas.create_key,
+        grants: quotas.grants,
+        read: quotas.read,
+        change: quotas.change,
     }
 }
 

@@ -109,7 +109,7 @@ impl App {
         let digest = watch::digest_of(loaded.text.as_bytes());
         let config = Arc::new(loaded.config);
         let workers = worker_count(&config);
-        let foundation = Foundation::open(directory.clone(), kms, &config, workers)?;
+        let foundation = Foundation::open(directory.clone(), kms, &config, workers, Some(&lock))?;
         let foundation = Arc::new(foundation);
         let log = foundation.access_log(&config, None)?;
         let prepared = foundation.prepare(config.clone(), None, log)?;
@@ -169,6 +169,7 @@ impl App {
             log.close();
         }
         *self.admin.lock() = None;
+        self.foundation.close_audit_log();
         match ended.cut {
             0 => info!("drained"),
             cut => warn!(

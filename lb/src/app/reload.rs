@@ -184,6 +184,8 @@ impl<'c> Plan<'c> {
 fn refuse_unchangeable(old: &Config, new: &Config) -> Result<(), Refusal> {
     let settings = [
         ("kms.root_key", old.root_key != new.root_key),
+        ("kms.audit", old.audit != new.audit),
+        ("kms.quotas", old.quotas != new.quotas),
         ("certstore.key", old.certstore_key != new.certstore_key),
         ("admin", old.admin != new.admin),
         ("workers", old.workers != new.workers),

@@ -4,7 +4,7 @@ use std::io;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use kms::StateDirectory;
+use kms::{DirectoryLock, StateDirectory};
 
 use super::failure::Failure;
 use super::session::Session;
@@ -42,8 +42,8 @@ impl Session {
         let deadline = Instant::now() + PATIENCE;
         let done = loop {
             match directory.lock(&holder()) {
-                Ok(_lock) => {
-                    let custody = self.custody(&directory);
+                Ok(lock) => {
+                    let custody = self.custody(&directory, &lock);
                     break custody.and_then(|custody| {
                         let done = custody.handle(request, secret, &progress);
                         done.map_err(Failure::from)
@@ -62,10 +62,14 @@ impl Session {
     }
 
     /// The keys and the store, opened by this process.
-    fn custody(&self, directory: &StateDirectory) -> Result<Custody, Failure> {
+    fn custody(
+        &self,
+        directory: &StateDirectory,
+        lock: &DirectoryLock,
+    ) -> Result<Custody, Failure> {
         let kms = self.open_kms(directory, None)?;
         let options = CustodyOptions::default();
-        Ok(Custody::open(directory.clone(), kms, &options)?)
+        Ok(Custody::open(directory.clone(), kms, &options, Some(lock))?)
     }
 
     /// Asks the running balancer.

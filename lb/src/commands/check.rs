@@ -43,7 +43,7 @@ pub fn run(session: &Session, options: &Check) -> Result<(), Failure> {
     let socket = admin_socket(&directory, &config);
     let root = config.root_key.as_ref().map(root_key_source);
     let kms = session.open_kms(&directory, root.as_ref())?;
-    let foundation = Foundation::open(directory, kms, &config, 1)?;
+    let foundation = Foundation::open(directory, kms, &config, 1, None)?;
     let prepared = foundation.prepare(config.clone(), None, None)?;
     if let Some(AccessLog::File(path)) = &config.access_log {
         log_place(path).map_err(|why| {

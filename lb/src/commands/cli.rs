@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
 
+use super::audit::Audit;
 use super::cert::Cert;
 use super::failure::Failure;
 use super::kms::KmsCommand;
@@ -13,7 +14,7 @@ use super::output::{Format, Output};
 use super::session::{Common, Session};
 use super::store::Store;
 use super::trust::Trust;
-use super::{bench, cert, check, demo, init, kms, run, running, store, trust};
+use super::{audit, bench, cert, check, demo, init, kms, run, running, store, trust};
 
 /// A TLS-offloading load balancer that serves from a sealed certificate store.
 #[derive(Debug, Parser)]
@@ -50,6 +51,9 @@ pub enum Command {
     /// The sealed store as a whole
     #[command(subcommand, after_help = "Example:\n  sealgate store verify")]
     Store(Store),
+    /// The log of what was asked of the KMS keys
+    #[command(subcommand, after_help = "Example:\n  sealgate audit show --denied")]
+    Audit(Audit),
     /// Measure a TLS server, of whatever make
     Bench(bench::Bench),
     /// Show how the running balancer is
@@ -140,6 +144,7 @@ fn dispatch(session: &Session, command: &Command) -> Result<(), Failure> {
         Command::Trust(command) => trust::run(session, command),
         Command::Kms(command) => kms::run(session, command),
         Command::Store(command) => store::run(session, command),
+        Command::Audit(command) => audit::run(session, command),
         Command::Explain(options) => running::explain(session, options),
         Command::Schema => schema(session),
         Command::Bench(options) => bench::bench(session, options),

@@ -16,7 +16,7 @@ use http_body_util::Full;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use kms::{Environment, InitOptions, StateDirectory};
+use kms::{DirectoryLock, Environment, InitOptions, StateDirectory};
 use tempfile::TempDir;
 
 use super::failure::Failure;
@@ -51,7 +51,7 @@ pub fn run(session: &Session, options: &Demo) -> Result<(), Failure> {
         .map_err(Failure::failed)?;
     let ca = scratch.path().join("ca.pem");
     let lock = app::lock(&directory, &super::ask::holder())?;
-    let certificate = certificate(session, directory.clone())?;
+    let certificate = certificate(session, directory.clone(), &lock)?;
     fs::write(&ca, certificate).map_err(Failure::failed)?;
     let targets = [target("one")?, target("two")?];
     let config = scratch.path().join("sealgate.yaml");
@@ -100,13 +100,17 @@ fn refuse_taken(port: u16) -> Result<(), Failure> {
 }
 
 /// Seals a certificate for this machine, and gives the certificate of the CA that issued it.
-fn certificate(session: &Session, directory: StateDirectory) -> Result<String, Failure> {
+fn certificate(
+    session: &Session,
+    directory: StateDirectory,
+    lock: &DirectoryLock,
+) -> Result<String, Failure> {
     let ca = TestCa::new(&Environment::system()).map_err(Failure::failed)?;
     let (chain, key) = ca
         .issue(&["localhost", "127.0.0.1"])
         .map_err(Failure::failed)?;
     let kms = session.open_kms(&directory, None)?;
-    let custody = Custody::open(directory, kms, &CustodyOptions::default())?;
+    let custody = Custody::open(directory, kms, &CustodyOptions::default(), Some(lock))?;
     let import = Import {
         name: "localhost".to_owned(),
         chain_pem: vec![("the test CA's answer".to_owned(), chain)],

@@ -4,6 +4,7 @@
 //! write in the state directory ([`ask`]), and show the answer ([`output`]).
 
 pub mod ask;
+pub mod audit;
 pub mod bench;
 pub mod cert;
 pub mod check;
