@@ -87,6 +87,8 @@ struct Shared<F: FileSystem> {
     /// What the database holds; held while it is being brought there.
     anchored: Mutex<Anchor>,
     failing: AtomicBool,
+    /// Told when the log can be written again.
+    on_recovery: OnceLock<Box<dyn Fn() + Send + Sync>>,
     /// The bucket of records of throttled calls.
     throttled: AtomicU64,
     counts: Counts,
@@ -143,6 +145,13 @@ where
     /// How it is.
     pub fn status(&self) -> AuditStatus {
         self.shared.status()
+    }
+
+    /// Has `tell` told whenever the log can be written again after it could not. It must return at once, and
+    /// not use the KMS. Only the first is told.
+    pub fn on_recovery(&self, tell: impl Fn() + Send + Sync + 'static) {
+        // A second one is none.
+        let _ = self.shared.on_recovery.set(Box::new(tell));
     }
 
     /// Writes a record, and waits for what the mode says.
@@ -361,6 +370,7 @@ impl<F: FileSystem + Clone> Shared<F> {
                 spare: Batch::default(),
             }),
             failing: AtomicBool::new(false),
+            on_recovery: OnceLock::new(),
             throttled: AtomicU64::new(0),
             counts: Counts::default(),
             keeper: Mutex::default(),
@@ -449,6 +459,9 @@ impl<F: FileSystem> Shared<F> {
         self.counts.records.fetch_add(records, Relaxed);
         if self.failing.swap(false, Relaxed) {
             tracing::info!(directory = %self.files.directory.display(), "the audit log can be written again");
+            if let Some(tell) = self.on_recovery.get() {
+                tell();
+            }
         }
     }
 
@@ -511,7 +524,11 @@ impl<F: FileSystem> Shared<F> {
     fn keep(&self) {
         let mut next = Instant::now() + CHECKPOINT_EVERY;
         loop {
-            let (stop, due) = self.wait(next);
+            let retry = self
+                .failing
+                .load(Relaxed)
+                .then(|| Instant::now() + RETRY_EVERY);
+            let (stop, due) = self.wait(retry.map_or(next, |retry| retry.min(next)));
             let kept = match stop || due {
                 true => self.checkpoint(),
                 false => self.anchor(),
@@ -595,5 +612,7 @@ fn warn_of(resumed: &Resumed, directory: &Path) {
 
 /// Records of throttled calls in a second, whoever makes them.
 const THROTTLED_PER_SECOND: u32 = 10;
+/// How long after a failure it is tried again, if nobody calls before.
+const RETRY_EVERY: Duration = Duration::from_secs(1);
 /// At least so often the log has a checkpoint, where it has new records.
 const CHECKPOINT_EVERY: Duration = Duration::from_secs(10);

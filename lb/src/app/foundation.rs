@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use certstore::{BrokenEntry, CertTable, Change, ServedCertificate, Watcher};
 use config::{CertificateSelector, Config, Listener, ListenerTls, UnknownSni};
 use ipnet::IpNet;
-use kms::audit::{AuditLog, AuditMode, AuditOptions};
+use kms::audit::{AuditLog, AuditMode, AuditOptions, AuditStatus};
 use kms::quota::RequestQuotas;
 use kms::{Caller, DirectoryLock, Kms, StateDirectory};
 use tracing::{error, info, warn};
@@ -164,6 +164,19 @@ impl Foundation {
         if let Some(Err(error)) = closed {
             warn!("the audit log has no last checkpoint: {error}");
         }
+    }
+
+    /// Has `tell` told when the audit log can be written again.
+    pub fn on_audit_recovery(&self, tell: impl Fn() + Send + Sync + 'static) {
+        if let Some(log) = self.custody.kms().audit_log() {
+            log.on_recovery(tell);
+        }
+    }
+
+    /// How the audit log is.
+    pub fn audit_status(&self) -> AuditStatus {
+        let log = self.custody.kms().audit_log();
+        log.map(AuditLog::status).unwrap_or_default()
     }
 
     /// Ends ticket keys and bucket keys whose time is over.

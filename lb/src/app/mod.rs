@@ -189,11 +189,23 @@ impl App {
         let served = admin.serve(&self.runtime, Arc::new(desk), control);
         *self.admin.lock() = Some(served.map_err(Refusal::failed)?);
         watch::follow(self, digest)?;
+        self.look_again_when_audited();
         self.runtime.spawn(keep_time(Arc::downgrade(self)));
         self.phase.store(Arc::new(Phase::Serving));
         supervisor::ready();
         info!(config = %self.config_file.display(), "serving");
         Ok(())
+    }
+
+    /// Entries that could not be opened while the audit log could not be written are looked at again when it
+    /// can.
+    fn look_again_when_audited(&self) {
+        let (app, runtime) = (self.me.clone(), self.runtime.clone());
+        let refresh = move || {
+            let app = app.clone();
+            runtime.spawn_blocking(move || app.upgrade().map(|app| app.refresh()));
+        };
+        self.foundation.on_audit_recovery(refresh);
     }
 
     fn phase(&self) -> Phase {
