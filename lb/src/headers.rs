@@ -10,7 +10,7 @@ use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr};
 
 use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TE, TRANSFER_ENCODING, UPGRADE};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::{HeaderMap, HeaderName, HeaderValue, Version};
 
 /// The addresses that a request has passed.
 pub const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -171,6 +171,33 @@ pub fn content_length(headers: &HeaderMap) -> Result<Option<u64>, LengthError> {
         Ok(length) if digits && lengths.next().is_none() => Ok(Some(length)),
         _ => Err(LengthError),
     }
+}
+
+/// The length of an answer's body: several that are the same are one (RFC 9110, section 8.6).
+///
+/// # Errors
+/// When two differ, or one is no number.
+pub fn agreed_length(headers: &HeaderMap) -> Result<Option<u64>, LengthError> {
+    let mut agreed = None;
+    for token in headers.get_all(CONTENT_LENGTH).iter().flat_map(tokens) {
+        let digits = !token.is_empty() && token.iter().all(u8::is_ascii_digit);
+        let text = std::str::from_utf8(token).map_err(|_| LengthError)?;
+        let length = text.parse().map_err(|_| LengthError)?;
+        if !digits || agreed.is_some_and(|agreed| agreed != length) {
+            return Err(LengthError);
+        }
+        agreed = Some(length);
+    }
+    Ok(agreed)
+}
+
+/// Whether another message may follow over the connection (RFC 9112, section 9.3).
+pub fn keeps_alive(headers: &HeaderMap, version: Version) -> bool {
+    if !headers.contains_key(CONNECTION) {
+        return version == Version::HTTP_11;
+    }
+    let says = |token| list_has(headers, &CONNECTION, token);
+    !says("close") && (version == Version::HTTP_11 || says("keep-alive"))
 }
 
 /// Writes the length as one number in one form: some take `010` for eight.

@@ -2,19 +2,20 @@
 //!
 //! A target is down until its first success. Probes run on a runtime apart from those that serve.
 
+use std::future::poll_fn;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use config::HealthCheck;
 use http::header::{HOST, USER_AGENT};
 use http::{HeaderValue, Request, StatusCode};
-use hyper::client::conn::http1;
 use tokio::time::{sleep, timeout};
 use tracing::{info, warn};
 
 use crate::error::{End, ProxyError};
 use crate::target_group::Target;
 use crate::upstream::connect::Dial;
+use crate::upstream::http1::{Call, Connection, Outgoing};
 use crate::upstream::request_body::RequestBody;
 
 /// What is known of a target's health.
@@ -161,16 +162,14 @@ pub async fn probe(dial: &Dial, check: &HealthCheck) -> Result<(), ProbeError> {
 }
 
 async fn ask(dial: &Dial, check: &HealthCheck) -> Result<StatusCode, ProbeError> {
-    let (stream, _) = dial.connect(None).await?;
-    let (mut sender, connection) = http1::Builder::new()
-        .handshake(stream)
-        .await
-        .map_err(|error| error.to_string())?;
-    // It ends with the sender.
-    tokio::spawn(connection);
-    let response = sender.send_request(question(dial, check)?).await;
-    let response = response.map_err(|error| error.to_string())?;
-    Ok(response.status())
+    let connection = Connection::new(dial.connect(None).await?);
+    let mut call = Call::new(connection, Outgoing::new(question(dial, check)?));
+    let answered = poll_fn(|cx| call.poll(cx, |_| {})).await;
+    let answered = answered.map_err(|fault| fault.to_string())?;
+    let response = call.answer(answered);
+    let status = response.status();
+    response.into_body().close();
+    Ok(status)
 }
 
 fn question(dial: &Dial, check: &HealthCheck) -> Result<Request<RequestBody>, String> {

@@ -23,7 +23,7 @@ use crate::exchange::Exchange;
 use crate::headers;
 use crate::http::incoming::Incoming;
 use crate::target_group::{InFlight, Target, TargetGroup};
-use crate::upstream::pool::Connection;
+use crate::upstream::http1::{AnswerBody, Connection};
 use crate::upstream::request_body::{Progress, RequestBody};
 use send::{Outbound, SendError};
 
@@ -69,23 +69,22 @@ pub async fn forward(
     let outbound = Outbound::new(request, expects, forwarding.limits);
     exchange.progress = outbound.progress.clone();
     exchange.record().queue_us = Some(exchange.elapsed_us());
-    let (mut target, mut connection) =
-        connect(forwarding, !outbound.is_repeatable(), exchange).await?;
+    let (mut target, connection) = connect(forwarding, !outbound.is_repeatable(), exchange).await?;
     let timeout = forwarding.group.limits().response_timeout;
     let mut sent = Instant::now();
-    let mut answer = send::send(&mut connection, outbound, timeout, forwarding.limits).await;
+    let mut answer = send::send(connection, outbound, timeout, forwarding.limits).await;
     if let Err(SendError::Stale(again)) = answer {
         exchange.record().retries += 1;
-        connection = fresh(&mut target, forwarding, exchange).await?;
+        let connection = fresh(&mut target, forwarding, exchange).await?;
         sent = Instant::now();
-        answer = send::send(&mut connection, *again, timeout, forwarding.limits).await;
+        answer = send::send(connection, *again, timeout, forwarding.limits).await;
     }
     let response = answer.map_err(|error| match error {
         SendError::Failed(error) => error,
         SendError::Stale(_) => End::TargetClosed.into(),
     })?;
     exchange.record().head_us = Some(micros(sent.elapsed()));
-    answer_of(response, target, connection, upgrade, forwarding)
+    answer_of(response, &target, upgrade, forwarding)
 }
 
 /// A connection to a healthy target, from the pool (`sure`: one that is known to be open) or new; to another target if the first cannot be
@@ -144,49 +143,34 @@ fn pick(
 
 /// The answer in the form that a client gets, and the body that is to follow it.
 fn answer_of(
-    mut response: Response<hyper::body::Incoming>,
-    target: Arc<Target>,
-    connection: Connection,
+    mut response: Response<AnswerBody>,
+    target: &Target,
     upgrade: Option<hyper::upgrade::OnUpgrade>,
     forwarding: Forwarding<'_>,
 ) -> Result<Response<Answer>, ProxyError> {
     *response.version_mut() = Version::HTTP_11;
     if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-        return switch(response, connection, upgrade, forwarding);
+        return switch(response, upgrade, forwarding);
     }
     let bodiless = matches!(response.status().as_u16(), 204 | 304);
     let fields = response.headers_mut();
-    if !headers::is_plainly_coded(fields) {
-        let detail = "its transfer coding is another than chunked, or stands beside a length";
-        return Err(ProxyError::because(End::TargetInvalid, detail));
-    }
-    // What follows is framed by what hyper has made of the length.
-    match headers::content_length(fields) {
+    match headers::agreed_length(fields) {
         Ok(Some(length)) if !bodiless => headers::set_length(fields, length),
         _ => drop(fields.remove(CONTENT_LENGTH)),
     }
     headers::remove_hop_by_hop(fields);
     let begun = begin(response.body_mut())?;
-    let pool = target.pool().clone();
+    let home = Home {
+        pool: target.pool().clone(),
+        worker: forwarding.worker,
+    };
     let idle = forwarding.limits.body_idle_timeout;
-    Ok(response.map(|body| {
-        Answer::relay(
-            body,
-            begun,
-            Home {
-                pool,
-                worker: forwarding.worker,
-            },
-            connection,
-            idle,
-        )
-    }))
+    Ok(response.map(|body| Answer::relay(body, begun, home, idle)))
 }
 
 /// The answer to a WebSocket handshake.
 fn switch(
-    mut response: Response<hyper::body::Incoming>,
-    connection: Connection,
+    mut response: Response<AnswerBody>,
     upgrade: Option<hyper::upgrade::OnUpgrade>,
     forwarding: Forwarding<'_>,
 ) -> Result<Response<Answer>, ProxyError> {
@@ -194,7 +178,6 @@ fn switch(
         let detail = "it switches protocols without being asked to";
         return Err(ProxyError::because(End::TargetInvalid, detail));
     };
-    let target = hyper::upgrade::on(&mut response);
     let fields = response.headers_mut();
     if !headers::remove_hop_by_hop(fields).websocket {
         let detail = "it switches to another protocol than websocket";
@@ -203,8 +186,10 @@ fn switch(
     set_upgrade(fields);
     let limits = forwarding.limits;
     let idle = limits.idle_timeout.max(limits.body_idle_timeout);
-    let upgrade = Upgrade::new(client, target, connection, idle);
-    Ok(response.map(|_| Answer::Upgrade(Box::new(upgrade))))
+    Ok(response.map(|body| {
+        let upgrade = Upgrade::new(client, body.upgrade(), idle);
+        Answer::Upgrade(Box::new(upgrade))
+    }))
 }
 
 /// The fields of a WebSocket handshake that belong to the connection (RFC 6455, section 4).

@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 
 use super::idle::IdleTimer;
 use super::upgrade::Upgrade;
 use crate::error::{End, ProxyError};
 use crate::exchange::Exchange;
 use crate::headers;
-use crate::upstream::pool::{Connection, Pool};
+use crate::upstream::http1::{AnswerBody, BrokenBody};
+use crate::upstream::pool::Pool;
 use crate::upstream::request_body::BodyError;
 
 /// What follows the head of an answer.
@@ -29,10 +29,12 @@ pub enum Answer {
 
 /// A target's body, and the connection that it comes over.
 pub struct Relay {
-    incoming: Incoming,
+    /// Until it is whole, or broken.
+    body: Option<AnswerBody>,
     begun: Begun,
+    /// Why it is broken, until what came before is on its way.
+    fault: Option<BrokenBody>,
     idle: IdleTimer,
-    connection: Option<Connection>,
     home: Home,
 }
 
@@ -50,44 +52,36 @@ type Begun = Option<Option<Frame<Bytes>>>;
 ///
 /// # Errors
 /// When it breaks before anything of it came.
-pub(super) fn begin(incoming: &mut Incoming) -> Result<Begun, ProxyError> {
-    if incoming.size_hint().exact().is_some() {
+pub(super) fn begin(body: &mut AnswerBody) -> Result<Begun, ProxyError> {
+    if body.size_hint().exact().is_some() {
         return Ok(None);
     }
     let mut cx = Context::from_waker(Waker::noop());
-    match Pin::new(incoming).poll_frame(&mut cx) {
+    match Pin::new(body).poll_frame(&mut cx) {
         Poll::Pending => Ok(None),
         Poll::Ready(frame) => match frame.transpose() {
             Ok(frame) => Ok(Some(frame)),
-            Err(error) => Err(ProxyError::because(End::TargetTruncated, said(&error))),
+            Err(error) => Err(ProxyError::because(End::TargetTruncated, error)),
         },
     }
 }
 
-/// An error with what lies behind it.
-fn said(error: &hyper::Error) -> String {
-    match std::error::Error::source(error) {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
+impl Answer {
+    /// What comes over a connection, which goes `home` afterwards.
+    pub(super) fn relay(body: AnswerBody, begun: Begun, home: Home, idle: Duration) -> Self {
+        Self::Relay(Box::new(Relay {
+            body: Some(body),
+            begun,
+            fault: None,
+            idle: IdleTimer::new(idle),
+            home,
+        }))
     }
 }
 
-impl Answer {
-    /// What comes over `connection`, which goes `home` afterwards.
-    pub(super) fn relay(
-        incoming: Incoming,
-        begun: Begun,
-        home: Home,
-        connection: Connection,
-        idle: Duration,
-    ) -> Self {
-        Self::Relay(Box::new(Relay {
-            incoming,
-            begun,
-            idle: IdleTimer::new(idle),
-            connection: Some(connection),
-            home,
-        }))
+impl Relay {
+    fn is_at_end(&self) -> bool {
+        self.begun.is_none() && self.body.as_ref().is_none_or(Body::is_end_stream)
     }
 }
 
@@ -136,10 +130,10 @@ impl ResponseBody {
 
     fn finish(&mut self, end: End) {
         if let Kind::Relay(relay) = &mut self.body
-            && let Some(connection) = relay.connection.take()
+            && let Some(body) = relay.body.take()
             && end == End::Done
         {
-            relay.home.pool.give_back(relay.home.worker, connection);
+            relay.home.pool.give_back(relay.home.worker, body.end());
         }
         if let Some(mut exchange) = self.exchange.take() {
             exchange.end(end);
@@ -149,7 +143,7 @@ impl ResponseBody {
     /// What comes of a frame of a target.
     fn pass(
         &mut self,
-        frame: Option<Result<Frame<Bytes>, hyper::Error>>,
+        frame: Option<Result<Frame<Bytes>, BrokenBody>>,
     ) -> Option<Result<Frame<Bytes>, BodyError>> {
         match frame {
             None => {
@@ -158,7 +152,7 @@ impl ResponseBody {
             }
             Some(Err(error)) => {
                 if let Some(exchange) = &mut self.exchange {
-                    exchange.record().detail = Some(said(&error));
+                    exchange.record().detail = Some(error.to_string());
                 }
                 self.finish(End::TargetTruncated);
                 Some(Err(BodyError(End::TargetTruncated)))
@@ -195,7 +189,19 @@ impl Body for ResponseBody {
         if let Some(frame) = relay.begun.take() {
             return Poll::Ready(body.pass(frame.map(Ok)));
         }
-        match Pin::new(&mut relay.incoming).poll_frame(cx) {
+        let Some(incoming) = &mut relay.body else {
+            return Poll::Ready(None);
+        };
+        if let Some(fault) = relay.fault.take() {
+            return Poll::Ready(body.pass(Some(Err(fault))));
+        }
+        match Pin::new(incoming).poll_frame(cx) {
+            Poll::Ready(Some(Err(fault))) => {
+                // hyper would throw away what it has not sent yet.
+                relay.fault = Some(fault);
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
             Poll::Ready(frame) => {
                 relay.idle.progress();
                 Poll::Ready(body.pass(frame))
@@ -211,14 +217,17 @@ impl Body for ResponseBody {
     fn is_end_stream(&self) -> bool {
         match &self.body {
             Kind::Whole(bytes) => bytes.is_none(),
-            Kind::Relay(relay) => relay.begun.is_none() && relay.incoming.is_end_stream(),
+            Kind::Relay(relay) => relay.is_at_end(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.body {
             Kind::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
-            Kind::Relay(relay) => relay.incoming.size_hint(),
+            Kind::Relay(relay) => {
+                let none = || SizeHint::with_exact(0);
+                relay.body.as_ref().map_or_else(none, Body::size_hint)
+            }
         }
     }
 }

@@ -1,25 +1,24 @@
 //! One attempt to get an answer over one connection.
 
-use std::io;
+use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use config::ListenerLimits;
-use http::{HeaderMap, Method, Request, Response, StatusCode, Uri};
+use http::{Request, Response, StatusCode};
 use http_body::Body;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::body_of;
 use crate::error::{End, ProxyError};
 use crate::http::incoming::Incoming;
-use crate::upstream::pool::Connection;
-use crate::upstream::request_body::{Progress, RequestBody, Stage};
+use crate::upstream::http1::{AnswerBody, Answered, Call, Connection, Fault, Outgoing};
+use crate::upstream::request_body::{Progress, Stage};
 
 /// A request on its way out.
-#[derive(Debug)]
 pub(super) struct Outbound {
-    request: Request<RequestBody>,
+    outgoing: Outgoing,
     /// Of the body, if there is one.
     pub(super) progress: Option<Arc<Progress>>,
 }
@@ -36,128 +35,86 @@ impl Outbound {
     /// `request`, whose client waits for a `100 Continue` if it `expects`.
     pub(super) fn new(request: Request<Incoming>, expects: bool, limits: &ListenerLimits) -> Self {
         let progress = (!request.body().is_end_stream()).then(|| Progress::new(expects));
-        let mut request = request.map(|body| body_of(body, progress.as_ref(), limits));
-        if let Some(progress) = progress.clone().filter(|_| expects) {
-            hyper::ext::on_informational(&mut request, move |response| {
-                if response.status() == StatusCode::CONTINUE {
-                    progress.open();
-                }
-            });
+        let request = request.map(|body| body_of(body, progress.as_ref(), limits));
+        Self {
+            outgoing: Outgoing::new(request),
+            progress,
         }
-        Self { request, progress }
     }
 
     /// Whether it can be sent again although a target may have seen a part of it.
     pub(super) fn is_repeatable(&self) -> bool {
-        self.progress.is_none() && self.request.method().is_idempotent()
-    }
-}
-
-/// What is needed to send a request again.
-struct Spare {
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-}
-
-impl Spare {
-    /// Of a request that may be sent again although the target may have seen it.
-    fn of(request: &Request<RequestBody>) -> Option<Self> {
-        request.method().is_idempotent().then(|| Self {
-            method: request.method().clone(),
-            uri: request.uri().clone(),
-            headers: request.headers().clone(),
-        })
-    }
-
-    /// The request once more, unless a part of its body is gone.
-    fn again(self, progress: Option<Arc<Progress>>, limits: &ListenerLimits) -> Option<Outbound> {
-        let body = match &progress {
-            None => RequestBody::empty(),
-            Some(progress) => {
-                let body = progress.take_back()?;
-                // The new target says nothing of a 100 that the old one was asked for.
-                progress.open();
-                body_of(body, Some(progress), limits)
-            }
-        };
-        let mut request = Request::new(body);
-        *request.method_mut() = self.method;
-        *request.uri_mut() = self.uri;
-        *request.headers_mut() = self.headers;
-        Some(Outbound { request, progress })
+        self.progress.is_none() && self.outgoing.method().is_idempotent()
     }
 }
 
 /// Sends the request and waits for the head of the answer: `response_timeout` from the end of the request.
 pub(super) async fn send(
-    connection: &mut Connection,
+    connection: Connection,
     outbound: Outbound,
     response_timeout: Duration,
     limits: &ListenerLimits,
-) -> Result<Response<hyper::body::Incoming>, SendError> {
-    let Outbound { request, progress } = outbound;
-    let spare = connection.reused.then(|| Spare::of(&request)).flatten();
-    let before = connection.wire.received();
-    connection.wire.await_head();
-    let answer = connection.sender.try_send_request(request);
-    let answered = match &progress {
-        None => timeout(response_timeout, answer)
-            .await
-            .map_err(|_| End::TargetTimeout),
-        Some(progress) => {
-            let patience = Patience {
-                response: response_timeout,
-                body: limits.body_idle_timeout,
-            };
-            patience.wait(answer, progress).await
-        }
+) -> Result<Response<AnswerBody>, SendError> {
+    let Outbound { outgoing, progress } = outbound;
+    let may_be_seen = connection.reused && outgoing.method().is_idempotent();
+    let mut call = Call::new(connection, outgoing);
+    let answered = wait(&mut call, progress.as_deref(), response_timeout, limits).await;
+    let fault = match answered.map_err(|end| SendError::Failed(end.into()))? {
+        Ok(answered) => return Ok(call.answer(answered)),
+        Err(fault) => fault,
     };
-    let answered = answered.map_err(|end| SendError::Failed(end.into()))?;
-    let mut error = match answered {
-        Ok(response) => {
-            connection.wire.head_came();
-            return Ok(response);
+    if matches!(fault, Fault::Closed(_))
+        && let Some(outgoing) = call.again(may_be_seen)
+    {
+        if let Some(progress) = &progress {
+            // The new target says nothing of a 100 that the old one was asked for.
+            progress.open();
         }
-        Err(error) => error,
-    };
-    if let Some(request) = error.take_message() {
-        // Not a byte of it has left.
-        return Err(SendError::Stale(Box::new(Outbound { request, progress })));
+        return Err(SendError::Stale(Box::new(Outbound { outgoing, progress })));
     }
-    if connection.wire.received() == before {
-        let again = spare.and_then(|spare| spare.again(progress.clone(), limits));
-        if let Some(outbound) = again {
-            return Err(SendError::Stale(Box::new(outbound)));
-        }
-    }
-    Err(SendError::Failed(why(
-        &error.into_error(),
-        progress.as_deref(),
-    )))
+    Err(SendError::Failed(why(&fault, progress.as_deref())))
 }
 
-/// What an error of hyper means here.
-fn why(error: &hyper::Error, progress: Option<&Progress>) -> ProxyError {
+async fn wait(
+    call: &mut Call,
+    progress: Option<&Progress>,
+    response_timeout: Duration,
+    limits: &ListenerLimits,
+) -> Result<Result<Answered, Fault>, End> {
+    let answer = poll_fn(|cx| {
+        call.poll(cx, |status| {
+            if let Some(progress) = progress
+                && status == StatusCode::CONTINUE
+            {
+                progress.open();
+            }
+        })
+    });
+    let Some(progress) = progress else {
+        let answered = timeout(response_timeout, answer).await;
+        return answered.map_err(|_| End::TargetTimeout);
+    };
+    let patience = Patience {
+        response: response_timeout,
+        body: limits.body_idle_timeout,
+    };
+    patience.wait(answer, progress).await
+}
+
+/// What a fault means here.
+fn why(fault: &Fault, progress: Option<&Progress>) -> ProxyError {
     if let Some(progress) = progress
         && let Stage::Failed(end) = progress.stage()
     {
         let detail = progress.fault().map(str::to_owned);
         return ProxyError { end, detail };
     }
-    let source = std::error::Error::source(error);
-    let invalid = source
-        .and_then(|source| source.downcast_ref::<io::Error>())
-        .is_some_and(|error| error.kind() == io::ErrorKind::InvalidData);
-    let end = if invalid || error.is_parse() {
-        End::TargetInvalid
-    } else {
-        End::TargetClosed
+    let end = match fault {
+        Fault::Closed(_) => End::TargetClosed,
+        Fault::Invalid(_) => End::TargetInvalid,
+        Fault::Body(error) => error.0,
     };
-    match source {
-        Some(source) => ProxyError::because(end, format_args!("{error}: {source}")),
-        None => ProxyError::because(end, error),
-    }
+    ProxyError::because(end, fault)
 }
 
 /// How long a target is waited for while it takes a body.

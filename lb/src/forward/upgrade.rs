@@ -15,28 +15,20 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf, copy_bidirectional};
 use super::idle::IdleTimer;
 use crate::error::End;
 use crate::exchange::Exchange;
-use crate::upstream::pool::Connection;
+use crate::upstream::http1::Upgraded;
 
 /// Two connections that are about to become one.
 pub struct Upgrade {
     client: OnUpgrade,
-    target: OnUpgrade,
-    /// Until the target's side is handed over.
-    connection: Connection,
+    target: Upgraded,
     idle: Duration,
 }
 
 impl Upgrade {
-    pub(super) fn new(
-        client: OnUpgrade,
-        target: OnUpgrade,
-        connection: Connection,
-        idle: Duration,
-    ) -> Self {
+    pub(super) fn new(client: OnUpgrade, target: Upgraded, idle: Duration) -> Self {
         Self {
             client,
             target,
-            connection,
             idle,
         }
     }
@@ -55,12 +47,8 @@ impl Upgrade {
         let Ok(client) = self.client.await else {
             return End::ClientGone;
         };
-        let Ok(target) = self.target.await else {
-            return End::TargetClosed;
-        };
-        drop(self.connection);
         let client = Counted::new(TokioIo::new(client));
-        let target = Counted::new(TokioIo::new(target));
+        let target = Counted::new(self.target);
         let (from_client, from_target) = (client.count.clone(), target.count.clone());
         let end = relay(client, target, self.idle).await;
         let record = exchange.record();

@@ -14,7 +14,7 @@ pub(super) enum BodyScanner {
 
 /// Follows a chunked body.
 #[derive(Debug)]
-pub(super) struct ChunkScanner {
+pub(crate) struct ChunkScanner {
     at: At,
     /// Digits of the chunk size so far.
     digits: u8,
@@ -22,12 +22,26 @@ pub(super) struct ChunkScanner {
     size: u64,
     /// Bytes of chunk extensions and trailers so far, which carry nothing but could go on for ever.
     extras: usize,
+    /// The lines of the trailers so far, each with a line feed at its end, where they are wanted.
+    trailers: Option<Vec<u8>>,
+}
+
+/// What stands next in a chunked body, behind framing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// So many bytes of data.
+    Data(usize),
+    /// The end of the body.
+    End,
+    /// More is needed to say.
+    More,
 }
 
 /// What is expected next.
 #[derive(Debug, Clone, Copy)]
 enum At {
     Size,
+    Padding,
     Extension,
     SizeFeed,
     Data,
@@ -69,25 +83,58 @@ impl Default for ChunkScanner {
             digits: 0,
             size: 0,
             extras: 0,
+            trailers: None,
         }
     }
 }
 
 impl ChunkScanner {
+    /// For answers: it keeps the trailers, and takes the spaces that some servers put behind a size.
+    pub(crate) fn of_answer() -> Self {
+        Self {
+            trailers: Some(Vec::new()),
+            ..Self::default()
+        }
+    }
+
+    /// The lines of the trailers that were kept, each with a line feed at its end.
+    pub(crate) fn take_trailers(&mut self) -> Vec<u8> {
+        self.trailers.take().unwrap_or_default()
+    }
+
+    /// Whether the body has ended.
+    pub(crate) fn is_at_end(&self) -> bool {
+        matches!(self.at, At::End)
+    }
+
     fn scan(&mut self, bytes: &[u8]) -> Result<Option<usize>, Refusal> {
+        let mut next = 0;
+        loop {
+            let (framing, part) = self.advance(&bytes[next..])?;
+            next += framing;
+            match part {
+                Part::Data(length) => next += length,
+                Part::End => return Ok(Some(next)),
+                Part::More => return Ok(None),
+            }
+        }
+    }
+
+    /// Looks at the next `bytes`: how many of them are framing, and what stands behind it.
+    pub(crate) fn advance(&mut self, bytes: &[u8]) -> Result<(usize, Part), Refusal> {
         let mut next = 0;
         while next < bytes.len() {
             if matches!(self.at, At::Data) {
-                next += self.skip_data(bytes.len() - next);
-                continue;
+                let data = self.skip_data(bytes.len() - next);
+                return Ok((next, Part::Data(data)));
             }
             self.at = self.step(bytes[next])?;
             next += 1;
-            if matches!(self.at, At::End) {
-                return Ok(Some(next));
+            if self.is_at_end() {
+                return Ok((next, Part::End));
             }
         }
-        Ok(None)
+        Ok((next, Part::More))
     }
 
     fn skip_data(&mut self, available: usize) -> usize {
@@ -103,6 +150,13 @@ impl ChunkScanner {
         match (self.at, byte) {
             (At::Size, b'\r') if self.digits > 0 => Ok(At::SizeFeed),
             (At::Size, b';') if self.digits > 0 => self.extra(At::Extension),
+            (At::Size | At::Padding, b' ' | b'\t')
+                if self.digits > 0 && self.trailers.is_some() =>
+            {
+                self.extra(At::Padding)
+            }
+            (At::Padding, b'\r') => Ok(At::SizeFeed),
+            (At::Padding, b';') => self.extra(At::Extension),
             (At::Size, digit) => self.take_digit(digit),
             (At::Extension, b'\r') => Ok(At::SizeFeed),
             (At::Extension, byte) if is_field_content(byte) => self.extra(At::Extension),
@@ -110,15 +164,15 @@ impl ChunkScanner {
             (At::DataReturn, b'\r') => Ok(At::DataFeed),
             (At::DataFeed, b'\n') => Ok(At::Size),
             (At::TrailerStart, b'\r') => Ok(At::LastFeed),
-            (At::TrailerStart, byte) if is_token(byte) => self.extra(At::TrailerName),
-            (At::TrailerName, b':') => self.extra(At::TrailerValue),
-            (At::TrailerName, byte) if is_token(byte) => self.extra(At::TrailerName),
+            (At::TrailerStart, _) if is_token(byte) => self.trailer(byte, At::TrailerName),
+            (At::TrailerName, b':') => self.trailer(byte, At::TrailerValue),
+            (At::TrailerName, _) if is_token(byte) => self.trailer(byte, At::TrailerName),
             (At::TrailerValue, b'\r') => self.extra(At::TrailerFeed),
-            (At::TrailerValue, byte) if is_field_content(byte) => self.extra(At::TrailerValue),
-            (At::TrailerFeed, b'\n') => Ok(At::TrailerStart),
+            (At::TrailerValue, _) if is_field_content(byte) => self.trailer(byte, At::TrailerValue),
+            (At::TrailerFeed, b'\n') => self.trailer(byte, At::TrailerStart),
             (At::LastFeed, b'\n') => Ok(At::End),
             (At::DataReturn | At::DataFeed, _) => Err(CHUNK_END),
-            (At::Extension | At::SizeFeed, _) => Err(CHUNK_LINE),
+            (At::Padding | At::Extension | At::SizeFeed, _) => Err(CHUNK_LINE),
             _ => Err(TRAILERS),
         }
     }
@@ -140,6 +194,13 @@ impl ChunkScanner {
         } else {
             At::Data
         }
+    }
+
+    fn trailer(&mut self, byte: u8, at: At) -> Result<At, Refusal> {
+        if let Some(lines) = &mut self.trailers {
+            lines.push(byte);
+        }
+        self.extra(at)
     }
 
     fn extra(&mut self, at: At) -> Result<At, Refusal> {

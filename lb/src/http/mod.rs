@@ -1,6 +1,6 @@
 //! One HTTP connection and its requests.
 
-mod body;
+pub(crate) mod body;
 pub mod framing;
 mod head;
 pub mod incoming;

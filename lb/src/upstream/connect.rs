@@ -3,13 +3,10 @@
 use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Weak};
-use std::task::{Context, Poll, ready};
+use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use hyper_util::rt::TokioIo;
-use parking_lot::Mutex;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, recv};
 use rustls::pki_types::ServerName;
@@ -50,35 +47,20 @@ impl Dial {
         self.address
     }
 
-    /// A new connection, ready for HTTP, and what can be seen of it from outside. `slot` is given back when
-    /// the connection is closed.
+    /// A new connection, ready for HTTP. `slot` is given back when it is closed.
     ///
     /// # Errors
     /// When the target cannot be reached, is too slow, or its TLS is not what it should be.
-    pub async fn connect(
-        &self,
-        slot: Option<Slot>,
-    ) -> Result<(TokioIo<TargetStream>, Arc<Wire>), ProxyError> {
+    pub async fn connect(&self, slot: Option<Slot>) -> Result<TargetStream, ProxyError> {
         let connected = timeout(self.timeout, self.connect_unbounded()).await;
-        let (io, socket) = connected.map_err(|_| {
+        let io = connected.map_err(|_| {
             let detail = format!("{}: not connected within {:?}", self.address, self.timeout);
             ProxyError::because(End::ConnectTimeout, detail)
         })??;
-        let wire = Arc::new(Wire {
-            received: AtomicU64::new(0),
-            most: AtomicU64::new(u64::MAX),
-            socket,
-        });
-        let stream = TargetStream {
-            io,
-            wire: wire.clone(),
-            is_deaf: false,
-            _slot: slot,
-        };
-        Ok((TokioIo::new(stream), wire))
+        Ok(TargetStream { io, _slot: slot })
     }
 
-    async fn connect_unbounded(&self) -> Result<(Transport, Weak<Mutex<TcpStream>>), ProxyError> {
+    async fn connect_unbounded(&self) -> Result<Transport, ProxyError> {
         let failed = |end| {
             move |error: io::Error| {
                 ProxyError::because(end, format_args!("{}: {error}", self.address))
@@ -89,14 +71,12 @@ impl Dial {
         stream
             .set_nodelay(true)
             .map_err(failed(End::ConnectFailed))?;
-        let stream = Arc::new(Mutex::new(stream));
-        let (socket, stream) = (Arc::downgrade(&stream), Socket(stream));
         let Some((connector, name)) = &self.tls else {
-            return Ok((Transport::Plain(stream), socket));
+            return Ok(Transport::Plain(stream));
         };
         let stream = connector.connect(name.clone(), stream).await;
         let stream = stream.map_err(failed(End::TlsFailed))?;
-        Ok((Transport::Tls(Box::new(stream)), socket))
+        Ok(Transport::Tls(Box::new(stream)))
     }
 }
 
@@ -118,90 +98,48 @@ fn why_not_connected(error: &io::Error) -> End {
     }
 }
 
-/// A connection to a target that counts what comes over it.
+/// The bytes of a connection to a target.
 pub struct TargetStream {
     io: Transport,
-    wire: Arc<Wire>,
-    /// Whether the target takes nothing any more.
-    is_deaf: bool,
     _slot: Option<Slot>,
 }
 
-impl TargetStream {
-    /// A target that takes no more may have said why before it closed: writing waits from then on, and what
-    /// there is to read decides, an answer or the end.
-    fn heed<T>(&mut self, written: Poll<io::Result<T>>, cx: &Context<'_>) -> Poll<io::Result<T>> {
-        use io::ErrorKind::{BrokenPipe, ConnectionReset};
-        match written {
-            Poll::Ready(Err(error)) if matches!(error.kind(), BrokenPipe | ConnectionReset) => {
-                self.is_deaf = true;
-                // Reading comes before writing: it has another turn now.
-                cx.waker().wake_by_ref();
-                Poll::Pending
-            }
-            written => written,
-        }
-    }
-}
-
 enum Transport {
-    Plain(Socket),
-    Tls(Box<TlsStream<Socket>>),
+    Plain(TcpStream),
+    Tls(Box<TlsStream<TcpStream>>),
+    #[cfg(test)]
+    Memory(tokio::io::DuplexStream),
 }
 
-/// A socket that can be looked at while its connection holds it. Nobody ever waits for the lock: a socket
-/// is looked at while nothing is under way on it.
-struct Socket(Arc<Mutex<TcpStream>>);
-
-/// What can be seen of a connection from outside.
-#[derive(Debug)]
-pub struct Wire {
-    received: AtomicU64,
-    /// How many bytes may have come by now.
-    most: AtomicU64,
-    socket: Weak<Mutex<TcpStream>>,
-}
-
-impl Wire {
-    /// Bytes that have come over it.
-    pub fn received(&self) -> u64 {
-        self.received.load(Ordering::Relaxed)
-    }
-
-    /// A head is awaited: reading fails once so much has come before it that it can only be informational
-    /// answers without end.
-    pub fn await_head(&self) {
-        let most = self.received().saturating_add(MOST_BEFORE_HEAD);
-        self.most.store(most, Ordering::Relaxed);
-    }
-
-    /// The head is there: what follows is a body of any size.
-    pub fn head_came(&self) {
-        self.most.store(u64::MAX, Ordering::Relaxed);
-    }
-
-    /// So many bytes more have come.
-    ///
-    /// # Errors
-    /// When they are more than may come before a head.
-    fn receive(&self, bytes: usize) -> io::Result<()> {
-        let before = self.received.fetch_add(bytes as u64, Ordering::Relaxed);
-        if before.saturating_add(bytes as u64) > self.most.load(Ordering::Relaxed) {
-            let why = "informational answers without end";
-            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+impl TargetStream {
+    #[cfg(test)]
+    pub(super) fn of_memory(io: tokio::io::DuplexStream) -> Self {
+        Self {
+            io: Transport::Memory(io),
+            _slot: None,
         }
-        Ok(())
+    }
+
+    /// Whether there is no TLS.
+    pub fn is_plain(&self) -> bool {
+        matches!(self.io, Transport::Plain(_))
     }
 
     /// Whether the target has neither closed the connection nor sent anything that was not read yet: one
-    /// system call, which sees what no task has been told of.
+    /// system call, which sees what the runtime has not been told of.
     pub fn is_quiet(&self) -> bool {
-        let Some(socket) = self.socket.upgrade() else {
-            return false;
-        };
         let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
-        let seen = recv(&*socket.lock(), &mut [0_u8; 1], flags);
+        let seen = recv(self.socket(), &mut [0_u8; 1], flags);
         matches!(seen, Err(Errno::AGAIN))
+    }
+
+    pub(super) fn socket(&self) -> &TcpStream {
+        match &self.io {
+            Transport::Plain(socket) => socket,
+            Transport::Tls(stream) => stream.get_ref().0,
+            #[cfg(test)]
+            Transport::Memory(_) => unreachable!("memory has no socket"),
+        }
     }
 }
 
@@ -210,28 +148,30 @@ macro_rules! either {
     ($stream:expr, $method:ident $(, $argument:expr)*) => {
         match &mut $stream.get_mut().io {
             Transport::Plain(io) => Pin::new(io).$method($($argument),*),
-            Transport::Tls(io) => Pin::new(io).$method($($argument),*),
+            Transport::Tls(io) => Pin::new(io.as_mut()).$method($($argument),*),
+            #[cfg(test)]
+            Transport::Memory(io) => Pin::new(io).$method($($argument),*),
         }
     };
 }
 
-impl AsyncRead for Socket {
+impl AsyncRead for TargetStream {
     fn poll_read(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.0.lock()).poll_read(cx, buffer)
+        either!(self, poll_read, cx, buffer)
     }
 }
 
-impl AsyncWrite for Socket {
+impl AsyncWrite for TargetStream {
     fn poll_write(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut *self.0.lock()).poll_write(cx, bytes)
+        either!(self, poll_write, cx, bytes)
     }
 
     fn poll_write_vectored(
@@ -239,7 +179,7 @@ impl AsyncWrite for Socket {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut *self.0.lock()).poll_write_vectored(cx, slices)
+        either!(self, poll_write_vectored, cx, slices)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -247,74 +187,13 @@ impl AsyncWrite for Socket {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.0.lock()).poll_flush(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut *self.0.lock()).poll_shutdown(cx)
-    }
-}
-
-impl AsyncRead for TargetStream {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let before = buffer.filled().len();
-        ready!(either!(self.as_mut(), poll_read, cx, buffer))?;
-        let came = buffer.filled().len() - before;
-        Poll::Ready(self.wire.receive(came))
-    }
-}
-
-impl AsyncWrite for TargetStream {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        if self.is_deaf {
-            return Poll::Pending;
-        }
-        let written = either!(self.as_mut(), poll_write, cx, bytes);
-        self.heed(written, cx)
-    }
-
-    fn poll_write_vectored(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        if self.is_deaf {
-            return Poll::Pending;
-        }
-        let written = either!(self.as_mut(), poll_write_vectored, cx, slices);
-        self.heed(written, cx)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        match &self.io {
-            Transport::Plain(io) => io.is_write_vectored(),
-            Transport::Tls(io) => io.is_write_vectored(),
-        }
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.is_deaf {
-            return Poll::Pending;
-        }
-        let written = either!(self.as_mut(), poll_flush, cx);
-        self.heed(written, cx)
+        either!(self, poll_flush, cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         either!(self, poll_shutdown, cx)
     }
 }
-
-/// Bytes of informational answers, and of the head behind them.
-const MOST_BEFORE_HEAD: u64 = 256 << 10;
 
 #[cfg(test)]
 mod tests {

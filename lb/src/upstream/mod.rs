@@ -5,6 +5,7 @@
 //! `max_connections` is reached do workers look at each other's.
 
 pub mod connect;
+pub mod http1;
 pub mod pool;
 pub mod request_body;
 pub mod tls;

@@ -1,20 +1,20 @@
 //! A target's connections: kept by the worker that uses them, limited for all workers together.
 
 use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use config::TargetLimits;
-use hyper::client::conn::http1::{self, SendRequest};
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
-use tokio::task::AbortHandle;
-use tokio::time::{Instant, timeout_at};
-use tracing::debug;
+use tokio::time::{Instant, Sleep, sleep, timeout, timeout_at};
 
-use super::connect::{Dial, Wire};
-use super::request_body::RequestBody;
+use super::connect::Dial;
+use super::http1::{Connection, Left};
 use crate::error::{End, ProxyError};
 use crate::metrics::Sharded;
 
@@ -22,8 +22,8 @@ use crate::metrics::Sharded;
 #[derive(Debug)]
 pub struct Pool {
     slots: Arc<Slots>,
-    /// Per worker, the one used last at the end.
-    idle: Sharded<Mutex<Vec<Idle>>>,
+    /// Per worker.
+    idle: Sharded<Mutex<Shelf>>,
     most_idle: usize,
     idle_timeout: Duration,
     connect_timeout: Duration,
@@ -36,32 +36,13 @@ struct Idle {
     since: Instant,
 }
 
-/// A connection to a target that serves one request at a time.
-#[derive(Debug)]
-pub struct Connection {
-    /// Takes the request.
-    pub sender: SendRequest<RequestBody>,
-    /// What has come over it.
-    pub wire: Arc<Wire>,
-    /// Whether it has served a request before.
-    pub reused: bool,
-    task: AbortHandle,
-}
-
-impl Connection {
-    /// Whether it can take another request.
-    pub fn is_free(&self) -> bool {
-        self.sender.is_ready() && !self.sender.is_closed()
-    }
-}
-
-impl Drop for Connection {
-    /// A connection that is given up in the midst of a message is cut, so that neither side goes on.
-    fn drop(&mut self) {
-        if !self.sender.is_ready() {
-            self.task.abort();
-        }
-    }
+/// The connections of one worker that wait.
+#[derive(Debug, Default)]
+struct Shelf {
+    /// The one used last at the end.
+    idle: Vec<Idle>,
+    /// The task that looks after them, as long as there are any.
+    keeper: Option<Waker>,
 }
 
 impl Pool {
@@ -89,10 +70,12 @@ impl Pool {
     /// The connection that `worker` used last, if it still has one. `sure`: one that the target has not
     /// closed by now, for a request that could not be sent again.
     pub fn take(&self, worker: usize, sure: bool) -> Option<Connection> {
-        let mut idle = self.idle.shard(worker).lock();
-        while let Some(Idle { connection, since }) = idle.pop() {
-            let kept = connection.is_free() && since.elapsed() < self.idle_timeout;
-            if kept && (!sure || connection.wire.is_quiet()) {
+        let mut shelf = self.idle.shard(worker).lock();
+        while let Some(idle) = shelf.idle.pop() {
+            if idle.since.elapsed() < self.idle_timeout
+                && let Some(connection) = idle.check()
+                && (!sure || connection.is_quiet())
+            {
                 return Some(connection);
             }
         }
@@ -115,40 +98,50 @@ impl Pool {
         open(dial, slot).await
     }
 
-    /// Gives a connection back. One that is not free yet is waited for in the background, but not for
-    /// long: its target answered before the request was whole.
-    pub fn give_back(self: &Arc<Self>, worker: usize, mut connection: Connection) {
-        connection.reused = true;
-        if connection.is_free() {
-            self.keep(worker, connection);
-        } else if !connection.sender.is_closed() {
-            let pool = self.clone();
-            tokio::spawn(async move {
-                let ready = timeout_at(Instant::now() + LINGER, connection.sender.ready()).await;
-                if matches!(ready, Ok(Ok(()))) {
-                    pool.keep(worker, connection);
-                }
-            });
+    /// Gives a connection back whose answer was read. Where the request is not sent yet, that is waited
+    /// for in the background, but not for long: its target has answered before the request was whole.
+    pub fn give_back(self: &Arc<Self>, worker: usize, left: Left) {
+        match left {
+            Left::Free(connection) => self.keep(worker, connection),
+            Left::Sending(sending) => {
+                let pool = self.clone();
+                tokio::spawn(async move {
+                    if let Ok(Some(connection)) = timeout(LINGER, sending.finish()).await {
+                        pool.keep(worker, connection);
+                    }
+                });
+            }
+            Left::Spent => {}
         }
     }
 
-    fn keep(self: &Arc<Self>, worker: usize, connection: Connection) {
+    fn keep(self: &Arc<Self>, worker: usize, mut connection: Connection) {
+        connection.reused = true;
         let Some(connection) = self.slots.hand_on(connection) else {
             return;
         };
-        let mut idle = self.idle.shard(worker).lock();
-        if idle.len() >= self.most_idle {
-            return;
+        let mut shelf = self.idle.shard(worker).lock();
+        if shelf.idle.len() >= self.most_idle {
+            return connection.close();
         }
-        let first = idle.is_empty();
-        idle.push(Idle {
+        let mut idle = Idle {
             connection,
             since: Instant::now(),
-        });
-        drop(idle);
-        if first {
-            self.sweep_later(worker);
+        };
+        let kept = match &shelf.keeper {
+            Some(keeper) => idle.is_quiet(&mut Context::from_waker(keeper)),
+            None => {
+                // It looks at all there are before it waits.
+                shelf.keeper = Some(Waker::noop().clone());
+                self.keep_watch(worker);
+                true
+            }
+        };
+        if !kept {
+            return;
         }
+        shelf.idle.push(idle);
+        drop(shelf);
         // One who began to wait in the meantime has looked too early.
         if self.slots.waiting.load(Ordering::SeqCst) > 0
             && let Some(connection) = self.take(worker, false)
@@ -157,27 +150,38 @@ impl Pool {
         }
     }
 
-    /// Closes what is idle for too long, for as long as anything is idle. One task per worker and target,
-    /// on the worker's own thread.
-    fn sweep_later(self: &Arc<Self>, worker: usize) {
+    /// Closes what its target has closed, or what is idle for too long, for as long as anything is idle. One
+    /// task per worker and target, on the worker's own thread.
+    fn keep_watch(self: &Arc<Self>, worker: usize) {
         let pool = Arc::downgrade(self);
         let pause = (self.idle_timeout / 2).max(SWEEP);
         tokio::spawn(async move {
-            loop {
-                tokio::time::sleep(pause).await;
-                let Some(pool) = pool.upgrade() else { return };
-                if !pool.sweep(worker) {
-                    return;
+            let mut timer = pin!(sleep(pause));
+            poll_fn(|cx| {
+                let Some(pool) = pool.upgrade() else {
+                    return Poll::Ready(());
+                };
+                poll_timer(timer.as_mut(), pause, cx);
+                match pool.sweep(worker, cx) {
+                    true => Poll::Pending,
+                    false => Poll::Ready(()),
                 }
-            }
+            })
+            .await;
         });
     }
 
     /// Whether anything is left.
-    fn sweep(&self, worker: usize) -> bool {
-        let mut idle = self.idle.shard(worker).lock();
-        idle.retain(|idle| idle.connection.is_free() && idle.since.elapsed() < self.idle_timeout);
-        !idle.is_empty()
+    fn sweep(&self, worker: usize, cx: &mut Context<'_>) -> bool {
+        let mut shelf = self.idle.shard(worker).lock();
+        let over =
+            |idle: &mut Idle| idle.since.elapsed() >= self.idle_timeout || !idle.is_quiet(cx);
+        for idle in shelf.idle.extract_if(.., over) {
+            idle.connection.close();
+        }
+        let any = !shelf.idle.is_empty();
+        shelf.keeper = any.then(|| cx.waker().clone());
+        any
     }
 
     async fn wait(&self, dial: &Dial) -> Result<Grant, ProxyError> {
@@ -191,7 +195,12 @@ impl Pool {
                 return Ok(Grant::Slot(slot));
             }
             match timeout_at(deadline, granted).await {
-                Ok(Ok(Grant::Connection(connection))) if !connection.is_free() => {}
+                Ok(Ok(Grant::Connection(mut connection))) => {
+                    let mut cx = Context::from_waker(Waker::noop());
+                    if connection.poll_quiet(&mut cx) {
+                        return Ok(Grant::Connection(connection));
+                    }
+                }
                 Ok(Ok(grant)) => return Ok(grant),
                 Ok(Err(_)) | Err(_) => {
                     let limit = self.slots.limit;
@@ -203,9 +212,9 @@ impl Pool {
     }
 
     fn take_from_any(&self) -> Option<Connection> {
-        for idle in self.idle.iter() {
-            while let Some(Idle { connection, .. }) = idle.lock().pop() {
-                if connection.is_free() {
+        for shelf in self.idle.iter() {
+            while let Some(idle) = shelf.lock().idle.pop() {
+                if let Some(connection) = idle.check() {
                     return Some(connection);
                 }
             }
@@ -214,28 +223,28 @@ impl Pool {
     }
 }
 
+impl Idle {
+    /// Whether it can take another request; `cx` is woken when it no longer can.
+    fn is_quiet(&mut self, cx: &mut Context<'_>) -> bool {
+        self.connection.poll_quiet(cx)
+    }
+
+    /// The connection, if it can take another request.
+    fn check(mut self) -> Option<Connection> {
+        let mut cx = Context::from_waker(Waker::noop());
+        self.is_quiet(&mut cx).then_some(self.connection)
+    }
+}
+
+/// Has `timer` wake the task every `pause`.
+fn poll_timer(mut timer: Pin<&mut Sleep>, pause: Duration, cx: &mut Context<'_>) {
+    while timer.as_mut().poll(cx).is_ready() {
+        timer.as_mut().reset(Instant::now() + pause);
+    }
+}
+
 async fn open(dial: &Dial, slot: Slot) -> Result<Connection, ProxyError> {
-    let (stream, wire) = dial.connect(Some(slot)).await?;
-    let handshake = http1::Builder::new()
-        .max_headers(MAX_HEADERS)
-        .max_header_size(MAX_HEAD)
-        .max_buf_size(MAX_BUFFER)
-        .handshake(stream)
-        .await;
-    let (sender, connection) =
-        handshake.map_err(|error| ProxyError::because(End::ConnectFailed, error))?;
-    let address = dial.address();
-    let task = tokio::spawn(async move {
-        if let Err(error) = connection.with_upgrades().await {
-            debug!(target = %address, %error, "a connection to a target broke off");
-        }
-    });
-    Ok(Connection {
-        sender,
-        wire,
-        reused: false,
-        task: task.abort_handle(),
-    })
+    dial.connect(Some(slot)).await.map(Connection::new)
 }
 
 /// How many connections there may be, and who waits for one.
@@ -321,13 +330,6 @@ impl Slots {
 const LINGER: Duration = Duration::from_secs(1);
 /// The shortest time between two looks at what is idle.
 const SWEEP: Duration = Duration::from_millis(100);
-/// Fields of a target's response.
-const MAX_HEADERS: usize = 200;
-/// Bytes of the head of a target's response.
-const MAX_HEAD: usize = MAX_BUFFER;
-/// Bytes that are read ahead of what the client has taken: every client that reads slowly costs as many. A
-/// head must fit in.
-const MAX_BUFFER: usize = 32 << 10;
 
 #[cfg(test)]
 mod tests {
@@ -358,16 +360,14 @@ mod tests {
     async fn the_last_used_connection_is_taken_first() {
         let (_listener, dial) = target().await;
         let pool = Arc::new(Pool::new(&limits(9, 9), 1));
-        let mut first = pool.connect(&dial).await.unwrap();
-        let mut second = pool.connect(&dial).await.unwrap();
-        first.sender.ready().await.unwrap();
-        second.sender.ready().await.unwrap();
-        let marks = [first.wire.clone(), second.wire.clone()];
-        pool.give_back(0, first);
-        pool.give_back(0, second);
+        let first = pool.connect(&dial).await.unwrap();
+        let second = pool.connect(&dial).await.unwrap();
+        let marks = [first.local_addr(), second.local_addr()];
+        pool.give_back(0, Left::Free(first));
+        pool.give_back(0, Left::Free(second));
         for mark in marks.iter().rev() {
             let taken = pool.take(0, false).unwrap();
-            assert!(taken.reused && Arc::ptr_eq(&taken.wire, mark));
+            assert!(taken.reused && taken.local_addr() == *mark);
         }
         assert!(pool.take(0, false).is_none());
     }
@@ -376,8 +376,7 @@ mod tests {
     async fn one_who_waits_gets_what_is_given_back() {
         let (_listener, dial) = target().await;
         let pool = Arc::new(Pool::new(&limits(1, 9), 2));
-        let mut only = pool.connect(&dial).await.unwrap();
-        only.sender.ready().await.unwrap();
+        let only = pool.connect(&dial).await.unwrap();
         let waiting = tokio::spawn({
             let (pool, dial) = (pool.clone(), dial.clone());
             async move { pool.connect(&dial).await }
@@ -385,7 +384,7 @@ mod tests {
         while pool.slots.waiting.load(Ordering::SeqCst) == 0 {
             tokio::task::yield_now().await;
         }
-        pool.give_back(1, only);
+        pool.give_back(1, Left::Free(only));
         let handed = waiting.await.unwrap().unwrap();
         assert!(handed.reused);
         assert_eq!(pool.open(), 1);
@@ -423,13 +422,12 @@ mod tests {
     async fn what_is_idle_for_too_long_is_closed() {
         let (_listener, dial) = target().await;
         let pool = Arc::new(Pool::new(&limits(9, 9), 1));
-        let mut connection = pool.connect(&dial).await.unwrap();
-        connection.sender.ready().await.unwrap();
-        pool.give_back(0, connection);
+        let connection = pool.connect(&dial).await.unwrap();
+        pool.give_back(0, Left::Free(connection));
         tokio::time::pause();
         // Nobody asks for it: the sweep closes it.
         while pool.open() > 0 {
-            tokio::time::sleep(SECOND * 10).await;
+            sleep(SECOND * 10).await;
         }
         assert!(pool.take(0, false).is_none());
     }
@@ -438,9 +436,8 @@ mod tests {
     async fn a_worker_with_none_takes_anothers_where_there_may_be_no_more() {
         let (_listener, dial) = target().await;
         let pool = Arc::new(Pool::new(&limits(1, 9), 2));
-        let mut only = pool.connect(&dial).await.unwrap();
-        only.sender.ready().await.unwrap();
-        pool.give_back(0, only);
+        let only = pool.connect(&dial).await.unwrap();
+        pool.give_back(0, Left::Free(only));
         assert!(pool.take(1, false).is_none());
         assert!(pool.connect(&dial).await.unwrap().reused);
     }
@@ -449,12 +446,10 @@ mod tests {
     async fn no_more_are_kept_than_allowed() {
         let (_listener, dial) = target().await;
         let pool = Arc::new(Pool::new(&limits(9, 1), 1));
-        let mut first = pool.connect(&dial).await.unwrap();
-        let mut second = pool.connect(&dial).await.unwrap();
-        first.sender.ready().await.unwrap();
-        second.sender.ready().await.unwrap();
-        pool.give_back(0, first);
-        pool.give_back(0, second);
+        let first = pool.connect(&dial).await.unwrap();
+        let second = pool.connect(&dial).await.unwrap();
+        pool.give_back(0, Left::Free(first));
+        pool.give_back(0, Left::Free(second));
         assert!(pool.take(0, false).is_some());
         assert!(pool.take(0, false).is_none());
     }
@@ -463,10 +458,9 @@ mod tests {
     async fn a_closed_connection_is_not_taken() {
         let (listener, dial) = target().await;
         let pool = Arc::new(Pool::new(&limits(9, 9), 1));
-        let mut connection = pool.connect(&dial).await.unwrap();
-        connection.sender.ready().await.unwrap();
+        let connection = pool.connect(&dial).await.unwrap();
         let (stream, _) = listener.accept().await.unwrap();
-        pool.give_back(0, connection);
+        pool.give_back(0, Left::Free(connection));
         drop(stream);
         while pool.open() > 0 {
             tokio::task::yield_now().await;
@@ -480,14 +474,13 @@ mod tests {
         let dial = Dial::new(listener.local_addr().unwrap(), SECOND, None);
         let pool = Arc::new(Pool::new(&limits(9, 9), 1));
         for closed in [false, true] {
-            let mut connection = pool.connect(&dial).await.unwrap();
-            connection.sender.ready().await.unwrap();
+            let connection = pool.connect(&dial).await.unwrap();
             let (stream, _) = listener.accept().unwrap();
-            pool.give_back(0, connection);
+            pool.give_back(0, Left::Free(connection));
             if closed {
                 drop(stream);
             }
-            // Nothing has been awaited: the connection's own task knows of nothing.
+            // Nothing has been awaited: the runtime knows of nothing.
             assert_eq!(pool.take(0, true).is_none(), closed);
         }
     }

@@ -41,8 +41,6 @@ pub struct Progress {
     on_client: AtomicBool,
     /// What is wrong with the body.
     fault: OnceLock<&'static str>,
-    /// The body, where it was given up before it was begun.
-    returned: Mutex<Option<Incoming>>,
     gate: Gate,
 }
 
@@ -83,6 +81,12 @@ impl RequestBody {
             idle: IdleTimer::new(idle),
             most: most.unwrap_or(u64::MAX),
         }
+    }
+
+    /// Whether nothing of it was taken.
+    pub fn is_whole(&self) -> bool {
+        let progress = self.progress.as_ref();
+        progress.is_none_or(|progress| progress.stage() == Stage::NotBegun)
     }
 
     /// What comes of a frame.
@@ -151,16 +155,6 @@ impl Body for RequestBody {
     }
 }
 
-impl Drop for RequestBody {
-    fn drop(&mut self) {
-        if let Some(progress) = &self.progress
-            && progress.stage() == Stage::NotBegun
-        {
-            *progress.returned.lock() = self.incoming.take();
-        }
-    }
-}
-
 impl fmt::Debug for RequestBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RequestBody").finish_non_exhaustive()
@@ -177,7 +171,6 @@ impl Progress {
             moved: AtomicU64::new(0),
             on_client: AtomicBool::new(false),
             fault: OnceLock::new(),
-            returned: Mutex::new(None),
             gate: Gate {
                 open: AtomicBool::new(!expects),
                 waker: Mutex::new(None),
@@ -223,11 +216,6 @@ impl Progress {
     /// What is wrong with a body that has failed, where that is known.
     pub fn fault(&self) -> Option<&'static str> {
         self.fault.get().copied()
-    }
-
-    /// The body, where it was given up before it was begun.
-    pub fn take_back(&self) -> Option<Incoming> {
-        self.returned.lock().take()
     }
 
     fn reach(&self, stage: Stage) {
