@@ -60,7 +60,7 @@ pub(crate) const TARGET_LIMITS: TargetLimits = TargetLimits {
     connect_timeout: Duration::from_secs(5),
     response_timeout: Duration::from_secs(60),
     max_connections: 1_000,
-    max_idle_connections: 32,
+    max_idle_connections: 512,
     idle_timeout: Duration::from_secs(55),
 };
 

@@ -527,7 +527,7 @@ pub(crate) struct TargetLimits {
     /// Connections to one target. Default: 1000.
     #[schemars(range(min = 1))]
     pub(crate) max_connections: Field<u64>,
-    /// Connections to one target that are kept without a request, for each worker. Default: 32.
+    /// Connections to one target that are kept without a request, for each worker. Default: 512.
     pub(crate) max_idle_connections: Field<u64>,
     /// How long a connection is kept without a request. Default: 55s.
     pub(crate) idle_timeout: Field<Time>,
