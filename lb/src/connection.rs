@@ -5,7 +5,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use config::HttpVersion;
@@ -146,6 +146,7 @@ async fn open<S: Service>(mut arrival: Arrival<S>) -> Result<Opened<S>, Handshak
             local,
             accepted: arrival.accepted,
             tls,
+            told: OnceLock::new(),
         }),
         settings,
         leaving: arrival.leaving,

@@ -1,10 +1,11 @@
 //! What is known of a client's connection, for everything that happens on it.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use certstore::ServedCertificate;
+use http::HeaderValue;
 
 /// A client's connection, once its handshake is done. Shared by all requests on it.
 #[derive(Debug)]
@@ -21,6 +22,28 @@ pub struct Downstream {
     pub accepted: Instant,
     /// What the TLS handshake came to; none on a plain listener.
     pub tls: Option<TlsInfo>,
+    /// What targets are told of it, once there was a request.
+    pub told: OnceLock<Told>,
+}
+
+/// What targets are told of a connection, in the form of header fields.
+#[derive(Debug)]
+pub struct Told {
+    /// The client's address.
+    pub client: HeaderValue,
+    /// The port that it connected to.
+    pub port: HeaderValue,
+}
+
+impl Downstream {
+    /// What targets are told of it.
+    pub fn told(&self) -> &Told {
+        self.told.get_or_init(|| Told {
+            client: HeaderValue::try_from(self.client.ip().to_canonical().to_string())
+                .expect("an address is made of visible characters"),
+            port: HeaderValue::from(self.local.port()),
+        })
+    }
 }
 
 /// What a TLS handshake came to.

@@ -6,7 +6,6 @@
 //! is from trusted ones; nor any field with an underscore in its name, which CGI and its heirs take for the
 //! one with a hyphen.
 
-use std::fmt::Write;
 use std::net::{IpAddr, SocketAddr};
 
 use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TE, TRANSFER_ENCODING, UPGRADE};
@@ -26,14 +25,14 @@ pub const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// What a target is told of the client.
 #[derive(Debug, Clone, Copy)]
 pub struct Origin<'a> {
-    /// Who sent the request.
-    pub client: IpAddr,
+    /// The address of who sent the request.
+    pub client: &'a HeaderValue,
     /// Whether it is one of `trusted_proxies`, whose own fields are kept.
     pub trusted: bool,
     /// Whether it came over TLS.
     pub tls: bool,
-    /// To which address it connected.
-    pub local: SocketAddr,
+    /// To which port it connected.
+    pub port: &'a HeaderValue,
     /// The authority in canonical form.
     pub authority: &'a HeaderValue,
     /// The request's id, if the client's own is not kept.
@@ -91,7 +90,7 @@ pub fn set_origin(headers: &mut HeaderMap, origin: Origin<'_>) {
         HeaderValue::from_static(scheme)
     });
     set(headers, X_FORWARDED_PORT, origin.trusted, || {
-        HeaderValue::from(origin.local.port())
+        origin.port.clone()
     });
     set(headers, X_FORWARDED_HOST, origin.trusted, || {
         origin.authority.clone()
@@ -365,15 +364,18 @@ fn remove_all(headers: &mut HeaderMap, unwanted: impl Fn(&HeaderName) -> bool) {
 }
 
 fn append_client(headers: &mut HeaderMap, origin: Origin<'_>) {
-    let mut passed = String::new();
-    for earlier in headers.get_all(X_FORWARDED_FOR) {
-        if let Ok(earlier) = earlier.to_str() {
-            passed.push_str(earlier);
-            passed.push_str(", ");
-        }
+    let mut passed = Vec::new();
+    let earlier = headers.get_all(X_FORWARDED_FOR).iter();
+    for earlier in earlier.filter(|earlier| earlier.to_str().is_ok()) {
+        passed.extend_from_slice(earlier.as_bytes());
+        passed.extend_from_slice(b", ");
     }
-    write!(passed, "{}", origin.client).expect("a string takes what is written to it");
-    let passed = HeaderValue::try_from(passed).expect("it is made of valid values and an address");
+    let passed = if passed.is_empty() {
+        origin.client.clone()
+    } else {
+        passed.extend_from_slice(origin.client.as_bytes());
+        HeaderValue::try_from(passed).expect("it is made of valid values")
+    };
     headers.insert(X_FORWARDED_FOR, passed);
 }
 
@@ -404,10 +406,10 @@ mod tests {
     fn told(fields: &[(&'static str, &'static str)], trusted: bool) -> HeaderMap {
         let mut headers = map(fields);
         let origin = Origin {
-            client: "198.51.100.7".parse().unwrap(),
+            client: &HeaderValue::from_static("198.51.100.7"),
             trusted,
             tls: true,
-            local: "192.0.2.1:8443".parse().unwrap(),
+            port: &HeaderValue::from_static("8443"),
             authority: &HeaderValue::from_static("shop.example"),
             request_id: &HeaderValue::from_static("id"),
         };

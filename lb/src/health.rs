@@ -162,7 +162,7 @@ pub async fn probe(dial: &Dial, check: &HealthCheck) -> Result<(), ProbeError> {
 }
 
 async fn ask(dial: &Dial, check: &HealthCheck) -> Result<StatusCode, ProbeError> {
-    let connection = Connection::new(dial.connect(None).await?);
+    let connection = Connection::new(dial.connect(None).await?, check.timeout);
     let mut call = Call::new(connection, Outgoing::new(question(dial, check)?));
     let answered = poll_fn(|cx| call.poll(cx, |_| {})).await;
     let answered = answered.map_err(|fault| fault.to_string())?;

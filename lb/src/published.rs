@@ -1,7 +1,7 @@
 //! What every request sees: configuration, rules and target groups, built off to the side and published as
 //! one value.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -32,7 +32,7 @@ pub struct View {
     config: Arc<Config>,
     router: Router,
     groups: Vec<Arc<TargetGroup>>,
-    listeners: HashMap<String, PublishedListener>,
+    listeners: BTreeMap<String, PublishedListener>,
 }
 
 /// A listener, as far as requests see it.

@@ -1,6 +1,6 @@
 //! What the tests of several modules are made of.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
@@ -31,6 +31,7 @@ pub(crate) fn downstream() -> Arc<Downstream> {
         local: "192.0.2.1:80".parse().unwrap(),
         accepted: Instant::now(),
         tls: None,
+        told: OnceLock::new(),
     })
 }
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 use config::ListenerLimits;
 use http::{Request, Response, StatusCode};
 use http_body::Body;
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, sleep_until};
 
 use super::body_of;
 use crate::error::{End, ProxyError};
@@ -81,19 +81,17 @@ async fn wait(
     response_timeout: Duration,
     limits: &ListenerLimits,
 ) -> Result<Result<Answered, Fault>, End> {
+    let Some(progress) = progress else {
+        let answered = poll_fn(|cx| call.poll_in_time(cx)).await;
+        return answered.ok_or(End::TargetTimeout);
+    };
     let answer = poll_fn(|cx| {
         call.poll(cx, |status| {
-            if let Some(progress) = progress
-                && status == StatusCode::CONTINUE
-            {
+            if status == StatusCode::CONTINUE {
                 progress.open();
             }
         })
     });
-    let Some(progress) = progress else {
-        let answered = timeout(response_timeout, answer).await;
-        return answered.map_err(|_| End::TargetTimeout);
-    };
     let patience = Patience {
         response: response_timeout,
         body: limits.body_idle_timeout,

@@ -1,7 +1,7 @@
 //! HTTP on one connection: hyper between our stream and the service, and the ways in which it ends.
 
 use std::convert::Infallible;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -182,22 +182,26 @@ impl<S: Service> Requests<S> {
         }
     }
 
+    /// Boxed, since hyper hands over what this returns several times on its way to a task.
     fn answer_http2(
         self: &Arc<Self>,
         request: Request<hyper::body::Incoming>,
-    ) -> impl Future<Output = Result<Response<Reply<S::Body>>, Infallible>> + Send + use<S> {
+    ) -> Answering<Reply<S::Body>> {
         let this = Arc::clone(self);
         let in_flight = self.exchange.begin_http2();
-        async move {
+        Box::pin(async move {
             if !request.headers().values().all(is_trimmed) {
                 this.service.refused(&this.downstream, &UNTRIMMED);
                 return Ok(reply::refusal(UNTRIMMED));
             }
             let response = this.serve(request).await;
             Ok(in_flight.answer_http2(response))
-        }
+        })
     }
 }
+
+/// An answer on its way.
+type Answering<B> = Pin<Box<dyn Future<Output = Result<Response<B>, Infallible>> + Send>>;
 
 /// Whether a field's value has no white space at its ends (RFC 9113, section 8.2.1). Recipients differ in
 /// whether they take it off.

@@ -36,7 +36,11 @@ impl Asked {
         let port = default_port(scheme(downstream));
         let authority = Authority::of(request.uri(), request.headers(), port)
             .map_err(|error| ProxyError::because(End::BadAuthority, error))?;
-        let host = HeaderValue::try_from(authority.to_string()).map_err(|_| End::BadAuthority)?;
+        let host = match authority.port() {
+            None => HeaderValue::from_str(authority.host()),
+            Some(_) => HeaderValue::from_str(&authority.to_string()),
+        };
+        let host = host.map_err(|_| End::BadAuthority)?;
         path::check_query(request.uri().query())
             .map_err(|error| ProxyError::because(End::BadPath, error))?;
         let path = match request.uri().path() {

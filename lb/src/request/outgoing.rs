@@ -80,12 +80,12 @@ fn upgrade(request: &mut Request<Incoming>) -> Option<hyper::upgrade::OnUpgrade>
     can.then(|| hyper::upgrade::on(request))
 }
 
-fn origin<'a>(asked: &'a Asked, told: Told<'a>, downstream: &Downstream) -> Origin<'a> {
+fn origin<'a>(asked: &'a Asked, told: Told<'a>, downstream: &'a Downstream) -> Origin<'a> {
     Origin {
-        client: downstream.client.ip().to_canonical(),
+        client: &downstream.told().client,
         trusted: told.trusted,
         tls: downstream.tls.is_some(),
-        local: downstream.local,
+        port: &downstream.told().port,
         authority: &asked.host,
         request_id: told.id,
     }

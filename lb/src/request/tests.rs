@@ -1,6 +1,7 @@
 //! Requests over real sockets: scripted targets of raw TCP, and clients that read every byte.
 
 use std::net::SocketAddr;
+use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -49,6 +50,7 @@ impl Front {
                     local: address,
                     accepted: Instant::now(),
                     tls: None,
+                    told: OnceLock::new(),
                 });
                 tokio::spawn(connection(stream, downstream, serving.clone()));
             }

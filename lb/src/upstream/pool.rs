@@ -27,6 +27,7 @@ pub struct Pool {
     most_idle: usize,
     idle_timeout: Duration,
     connect_timeout: Duration,
+    response_timeout: Duration,
 }
 
 /// A connection that waits for its next request.
@@ -59,6 +60,7 @@ impl Pool {
             most_idle: limits.max_idle_connections,
             idle_timeout: limits.idle_timeout,
             connect_timeout: limits.connect_timeout,
+            response_timeout: limits.response_timeout,
         }
     }
 
@@ -95,7 +97,8 @@ impl Pool {
                 Grant::Connection(connection) => return Ok(connection),
             },
         };
-        open(dial, slot).await
+        let stream = dial.connect(Some(slot)).await?;
+        Ok(Connection::new(stream, self.response_timeout))
     }
 
     /// Gives a connection back whose answer was read. Where the request is not sent yet, that is waited
@@ -241,10 +244,6 @@ fn poll_timer(mut timer: Pin<&mut Sleep>, pause: Duration, cx: &mut Context<'_>)
     while timer.as_mut().poll(cx).is_ready() {
         timer.as_mut().reset(Instant::now() + pause);
     }
-}
-
-async fn open(dial: &Dial, slot: Slot) -> Result<Connection, ProxyError> {
-    dial.connect(Some(slot)).await.map(Connection::new)
 }
 
 /// How many connections there may be, and who waits for one.

@@ -52,7 +52,8 @@ impl From<Malformed> for Fault {
 
 impl Call {
     /// `outgoing` over `connection`. Nothing is sent yet.
-    pub fn new(connection: Connection, outgoing: Outgoing) -> Self {
+    pub fn new(mut connection: Connection, outgoing: Outgoing) -> Self {
+        connection.patience.progress();
         Self {
             connection,
             upload: Upload::new(outgoing),
@@ -100,6 +101,18 @@ impl Call {
         }
         let to_head = *self.upload.method() == Method::HEAD;
         Ok(head::take(&mut self.connection.input, to_head)?)
+    }
+
+    /// The same for a request without a body, but no longer than the connection's patience lasts. None: it
+    /// took longer.
+    pub fn poll_in_time(&mut self, cx: &mut Context<'_>) -> Poll<Option<Result<Answered, Fault>>> {
+        if let Poll::Ready(answered) = self.poll(cx, |_| {}) {
+            return Poll::Ready(Some(answered));
+        }
+        match self.connection.patience.poll_expired(cx) {
+            true => Poll::Ready(None),
+            false => Poll::Pending,
+        }
     }
 
     /// After an end of the connection: the request, if it may be sent again because not a byte of it has

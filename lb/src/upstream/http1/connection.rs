@@ -4,10 +4,12 @@ use std::fmt;
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
+use crate::forward::idle::IdleTimer;
 use crate::upstream::connect::TargetStream;
 
 /// A connection to a target.
@@ -19,6 +21,8 @@ pub struct Connection {
     piece: usize,
     /// Whether it has served a request before.
     pub reused: bool,
+    /// For answers; it lives as long as the connection, so that a request costs no timer.
+    pub(super) patience: IdleTimer,
 }
 
 /// A connection that speaks another protocol from now on.
@@ -29,13 +33,14 @@ pub struct Upgraded {
 }
 
 impl Connection {
-    /// One that was just made.
-    pub fn new(stream: TargetStream) -> Self {
+    /// One that was just made, to a target whose answers may take as long as `patience` to begin.
+    pub fn new(stream: TargetStream, patience: Duration) -> Self {
         Self {
             stream,
             input: BytesMut::new(),
             piece: SMALLEST_PIECE,
             reused: false,
+            patience: IdleTimer::new(patience),
         }
     }
 

@@ -1,5 +1,6 @@
 use std::convert::Infallible;
 use std::future::poll_fn;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
@@ -25,7 +26,10 @@ enum Outcome {
 
 fn connection() -> (Connection, DuplexStream) {
     let (near, far) = duplex(1 << 20);
-    (Connection::new(TargetStream::of_memory(near)), far)
+    (
+        Connection::new(TargetStream::of_memory(near), Duration::MAX),
+        far,
+    )
 }
 
 fn request(method: &str) -> Request<RequestBody> {
