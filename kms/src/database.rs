@@ -17,7 +17,7 @@
 //! |---|---|---|
 //! | 0 | 4 | `SGKR` |
 //! | 4 | 1 | version: 3 of a key (2 while all were symmetric, 1 before they had policies), 2 of an alias (1 while none could be updated), 1 of all others |
-//! | 5 | 1 | kind: 1 database, 2 key, 3 alias, 4 grant, 5 identity, 6 audit |
+//! | 5 | 1 | kind: 1 database, 2 key, 3 alias, 4 grant, 5 identity, 6 audit, 7 import token |
 //! | 6 | 8 | fingerprint of the root key |
 //! | 14 | 16 | id of the database, random |
 //! | 30 | 16 | salt, random at every write |
@@ -46,6 +46,9 @@
 //!   0: there is none yet) and MAC (32 bytes), the file's number and the byte behind the record in it
 //!   (64 bits each), and the log's key: nonce (12 bytes, random), ciphertext (32), tag (16), under the
 //!   record key, with the additional data "audit key" ‖ id of the log.
+//! - import token, which is no record but given out, in the form of one called `import-token`: the 16 bytes
+//!   of the key's id, until when it is good (time), wrapping algorithm and spec of the wrapping key (texts,
+//!   by AWS's names), and that key's sealed form with the additional data "import token".
 //!
 //! A backing key is sealed once more by itself, so that no buffer but its [`SecretBytes`] ever holds
 //! it: length (32 bits), nonce (12 bytes, random), ciphertext (of that length), tag (16), under the record
@@ -81,17 +84,21 @@
 mod alias;
 mod audit;
 mod codec;
+mod export;
 mod grant;
 mod identity;
 mod key;
 mod names;
 mod seal;
+mod token;
 
 pub(crate) use alias::StoredAlias;
 pub(crate) use audit::StoredAudit;
 pub(crate) use codec::{CHANGED, in_milliseconds};
+pub(crate) use export::{open_export, seal_export};
 pub(crate) use key::StoredKey;
 pub(crate) use names::{AUDIT, HEADER, alias_record, identity_record, key_record};
+pub(crate) use token::ImportToken;
 
 use std::sync::Arc;
 
@@ -294,6 +301,22 @@ impl Database {
         let name = key_record(key.id);
         let record = self.sealer.seal_key(key, environment)?;
         self.storage.put(&name, &record, Expected::Any).map(drop)
+    }
+
+    /// A token that this database opens again.
+    ///
+    /// # Errors
+    /// [`Error::Material`] where its key cannot be written, for want of memory.
+    pub(crate) fn seal_token(
+        &self,
+        token: &ImportToken,
+        environment: &Environment,
+    ) -> Result<Vec<u8>, Error> {
+        self.sealer.seal_token(token, environment)
+    }
+
+    pub(crate) fn open_token(&self, token: &[u8]) -> Result<ImportToken, Why> {
+        self.sealer.open_token(token)
     }
 
     /// Removes a key, and its material with it.

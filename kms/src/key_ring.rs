@@ -131,7 +131,6 @@ impl KeyRing {
         })
     }
 
-    #[cfg(test)]
     /// This ring with one key that waits for a rotation, in the place of one that waits already.
     ///
     /// # Errors
@@ -148,6 +147,29 @@ impl KeyRing {
         Ok(Self {
             keys: self.keys.clone(),
             pending,
+        })
+    }
+
+    /// This ring with its key of that id having that material again.
+    pub(crate) fn restored(&self, material: Material, id: &MaterialId) -> Self {
+        let material = Arc::new(material);
+        self.map(|key| match key.material_id == *id {
+            true => BackingKey {
+                material: Some(Arc::clone(&material)),
+                ..key.clone()
+            },
+            false => key.clone(),
+        })
+    }
+
+    /// This ring with its key of that id expiring then.
+    pub(crate) fn expiring(&self, id: &MaterialId, expires: Option<SystemTime>) -> Self {
+        self.map(|key| match key.material_id == *id {
+            true => BackingKey {
+                expires,
+                ..key.clone()
+            },
+            false => key.clone(),
         })
     }
 
@@ -216,6 +238,11 @@ impl KeyRing {
         let primary = self.primary()?;
         let key = primary.material.as_deref()?.symmetric()?;
         Some((primary.number, key))
+    }
+
+    /// The key of that material.
+    pub(crate) fn of_material(&self, id: &MaterialId) -> Option<&BackingKey> {
+        self.keys.iter().find(|key| key.material_id == *id)
     }
 
     /// The key of that number.

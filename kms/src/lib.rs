@@ -96,8 +96,8 @@ pub use principal::{Principal, PrincipalKind};
 pub use root_key::{NewRoot, RootKey, RootKeySource, Share, Sharing, Unlock};
 pub use secret::{SecretBytes, SecretKey};
 pub use service::{
-    Alias, DataKeyPairBlob, Kms, NewKey, NewPolicy, Question, ReEncryptSource, Rotation,
-    RotationStatus, Ticked,
+    Alias, DataKeyPairBlob, ImportParameters, KeyImport, Kms, NewKey, NewPolicy, Question,
+    ReEncryptSource, Rotation, RotationStatus, Ticked,
 };
 pub use spec::{
     EncryptionAlgorithm, KeyAgreementAlgorithm, KeySpec, KeyUsage, MacAlgorithm, MessageType,

@@ -14,6 +14,7 @@ mod direct;
 mod door;
 mod grants;
 mod identities;
+mod import;
 mod key_state;
 mod keys;
 mod pairs;
@@ -26,6 +27,7 @@ mod tick;
 pub use aliases::Alias;
 pub use data_keys::{DataKeyPairBlob, MAX_RANDOM};
 pub use direct::Source as ReEncryptSource;
+pub use import::{ImportParameters, KeyImport};
 pub use keys::NewKey;
 pub use policies::{NewPolicy, Question};
 pub use rotation::{Rotation, RotationStatus};
@@ -215,6 +217,14 @@ mod access_tests;
 #[cfg(test)]
 mod audit_tests;
 #[cfg(test)]
+mod crash_tests;
+#[cfg(test)]
 mod door_tests;
+#[cfg(test)]
+mod life_tests;
+#[cfg(test)]
+mod replica_tests;
+#[cfg(test)]
+mod state_tests;
 #[cfg(test)]
 mod tests;

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, SystemTime};
 
+use parking_lot::Mutex;
+
 use crate::environment::{Clock, Environment, Random};
 use crate::key::Identity;
 use crate::root_key::RootKey;
@@ -25,6 +27,31 @@ pub(crate) fn repeatable() -> Environment {
     Environment {
         clock: Arc::new(Standing),
         random: Arc::new(Counting(AtomicU8::new(0))),
+    }
+}
+
+/// An environment with the system's randomness, and a clock that stands where a test sets it.
+pub(crate) fn settable(now: SystemTime) -> (Environment, Arc<SetClock>) {
+    let clock = Arc::new(SetClock(Mutex::new(now)));
+    let environment = Environment {
+        clock: clock.clone(),
+        ..Environment::system()
+    };
+    (environment, clock)
+}
+
+/// A clock that stands where it was set.
+pub(crate) struct SetClock(Mutex<SystemTime>);
+
+impl SetClock {
+    pub(crate) fn set(&self, now: SystemTime) {
+        *self.0.lock() = now;
+    }
+}
+
+impl Clock for SetClock {
+    fn now(&self) -> SystemTime {
+        *self.0.lock()
     }
 }
 

@@ -73,7 +73,7 @@ impl Sealer {
 
 // === version 3 ===
 
-fn put_key(body: &mut Vec<u8>, key: &StoredKey) {
+pub(super) fn put_key(body: &mut Vec<u8>, key: &StoredKey) {
     body.push(code(TIERS, key.tier));
     put_time(body, key.created);
     put_text(body, &key.description);
@@ -91,7 +91,11 @@ fn put_key(body: &mut Vec<u8>, key: &StoredKey) {
     put_text(body, key.policy.as_deref().map_or("", PolicyDocument::text));
 }
 
-fn read_key(body: &mut Reader<'_>, record_key: &SecretKey, id: KeyId) -> Result<StoredKey, Why> {
+pub(super) fn read_key(
+    body: &mut Reader<'_>,
+    record_key: &SecretKey,
+    id: KeyId,
+) -> Result<StoredKey, Why> {
     let tier = decode(TIERS, body.byte()?, "its tier is unknown")?;
     let created = body.time()?;
     let description = body.text()?;
@@ -196,7 +200,7 @@ fn read_multi_region(body: &mut Reader<'_>) -> Result<Option<MultiRegion>, Why> 
     }))
 }
 
-fn put_ring(
+pub(super) fn put_ring(
     body: &mut Vec<u8>,
     record_key: &SecretKey,
     key: &StoredKey,

@@ -12,7 +12,7 @@ use crate::root_key::{Fingerprint, RootKey};
 use crate::secret::SecretKey;
 
 /// Seals and opens the records of one database.
-pub(super) struct Sealer {
+pub(crate) struct Sealer {
     key: SecretKey,
     pub(super) fingerprint: Fingerprint,
     pub(super) database: [u8; ID_LEN],
@@ -139,6 +139,7 @@ pub(super) enum Kind {
     Grant = 4,
     Identity = 5,
     Audit = 6,
+    ImportToken = 7,
 }
 
 impl Kind {
@@ -147,7 +148,7 @@ impl Kind {
         match self {
             Self::Key => 3,
             Self::Alias => 2,
-            Self::Database | Self::Grant | Self::Identity | Self::Audit => 1,
+            Self::Database | Self::Grant | Self::Identity | Self::Audit | Self::ImportToken => 1,
         }
     }
 }

@@ -258,7 +258,11 @@ impl Kms {
         Ok(self.metadata(&keys, &key))
     }
 
-    fn require_room(&self, tier: KeyTier) -> Result<(), Error> {
+    /// Refuses a customer key too many.
+    ///
+    /// # Errors
+    /// [`Error::TooManyKeys`].
+    pub(super) fn require_room(&self, tier: KeyTier) -> Result<(), Error> {
         let keys = self.keys.read();
         let full = || keys.customer_keys >= Self::MAX_KEYS;
         match tier == KeyTier::Customer && full() {

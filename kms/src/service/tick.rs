@@ -5,6 +5,7 @@ use std::time::SystemTime;
 
 use super::Kms;
 use super::deletion;
+use super::replica::is_replica;
 use crate::caller::Caller;
 use crate::database::{Database, StoredKey};
 use crate::error::Error;
@@ -156,7 +157,9 @@ fn next_date(key: &StoredKey) -> Option<SystemTime> {
         .min()
 }
 
-/// A key's schedule while it is not suspended: by being disabled, or to be deleted.
+/// A key's schedule while it is not suspended: by being disabled, or to be deleted. A replica has its
+/// primary's, which is kept there.
 fn running_schedule(key: &StoredKey) -> Option<RotationSchedule> {
-    key.rotation.filter(|_| key.state == KeyState::Enabled)
+    let runs = key.state == KeyState::Enabled && !is_replica(key);
+    key.rotation.filter(|_| runs)
 }
