@@ -345,8 +345,10 @@ fn each_operation_in_each_state() {
     }
 }
 
+type Use = fn(&Kms, &KeyRef) -> Result<(), Error>;
+
 /// Uses of keys, and the one usage that each needs.
-const USES: &[(KeyUsage, fn(&Kms, &KeyRef) -> Result<(), Error>)] = &[
+const USES: &[(KeyUsage, Use)] = &[
     (KeyUsage::SignVerify, |kms, key| {
         let raw = MessageType::Raw;
         kms.sign(&root(), key, SigningAlgorithm::EcdsaSha256, raw, b"m")

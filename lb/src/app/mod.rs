@@ -7,6 +7,7 @@
 mod control;
 mod desk;
 mod foundation;
+pub mod keys;
 mod limits;
 mod publish;
 mod reload;
@@ -24,7 +25,7 @@ use config::{Config, Loaded};
 use kms::{DirectoryLock, Kms, StateDirectory};
 use parking_lot::{Condvar, Mutex};
 use tokio::runtime::Handle;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use desk::Desk;
 pub use foundation::{Foundation, Prepared};
@@ -236,6 +237,13 @@ async fn keep_time(app: Weak<App>) {
         tick.tick().await;
         let Some(app) = app.upgrade() else { return };
         app.foundation.end_keys();
+        let foundation = app.foundation.clone();
+        drop(app);
+        // Off this thread: it waits for the disk. One at a time.
+        let tended = tokio::task::spawn_blocking(move || keys::tend(foundation.custody().kms()));
+        if let Err(error) = tended.await {
+            error!("the KMS keys were not looked after: {error}");
+        }
     }
 }
 

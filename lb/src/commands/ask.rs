@@ -13,6 +13,7 @@ use crate::admin::custody::{Custody, CustodyOptions};
 use crate::admin::protocol::{Request, Response, Step};
 use crate::admin::rendezvous::Rendezvous;
 use crate::admin::wire::Secret;
+use crate::app::keys;
 
 impl Session {
     /// The state directory.
@@ -69,7 +70,9 @@ impl Session {
     ) -> Result<Custody, Failure> {
         let kms = self.open_kms(directory, None)?;
         let options = CustodyOptions::default();
-        Ok(Custody::open(directory.clone(), kms, &options, Some(lock))?)
+        let custody = Custody::open(directory.clone(), kms, &options, Some(lock))?;
+        keys::tend(custody.kms());
+        Ok(custody)
     }
 
     /// Asks the running balancer.
