@@ -34,6 +34,8 @@
 //! the root key and nothing else. Outside it: the root key. Both in formats with a version, written down
 //! byte by byte in `database.rs`, `root_key/file.rs`, `root_key/record.rs` and [`message`]. Messages and wrapped data keys are the callers' to keep.
 //!
+//! Files of any length are encrypted in the message format of the AWS Encryption SDK ([`file`](mod@file)).
+//!
 //! # What is in memory
 //! Backing keys, the database key and data keys in use, each in a [`SecretKey`]: pages locked against
 //! swapping, wiped on drop. The root key is there while the database is opened. Round keys and other
@@ -56,6 +58,7 @@ pub mod derive;
 pub mod environment;
 pub mod error;
 mod event;
+pub mod file;
 pub mod grant;
 pub mod hygiene;
 pub mod identity;
