@@ -211,6 +211,19 @@ pub enum Error {
     /// It is no bucket key.
     #[error("it is no bucket key, and does not belong here: move it away")]
     NotABucketKey,
+    /// It is no record of the store's KMS key.
+    #[error("it is no record of the store's KMS key, and does not belong here: move it away")]
+    NotAStoreKey,
+    /// The record of the store's KMS key cannot be used.
+    #[error(
+        "the record of the store's KMS key, the file {file} in the store, cannot be used: {reason}"
+    )]
+    StoreKey {
+        /// Its name in the store's directory.
+        file: &'static str,
+        /// What is wrong with it.
+        reason: Box<Error>,
+    },
     /// The record of an entry's bucket key cannot be used.
     #[error("its bucket key, the file {file} beside it, cannot be used: {reason}")]
     BucketKey {

@@ -51,6 +51,7 @@ mod request;
 mod seal;
 mod served;
 mod store;
+mod store_key;
 mod table;
 #[cfg(test)]
 mod testing;
@@ -67,7 +68,7 @@ pub use private_key::{Encoding, PrivateKey};
 pub use request::host_name;
 pub use served::ServedCertificate;
 pub use store::{
-    CsrRequest, Deleted, Import, Imported, SealedStore, Verification, chain, list, show,
+    CsrRequest, Deleted, Import, Imported, Resealed, SealedStore, Verification, chain, list, show,
 };
 pub use table::{CertTable, ClientOffer};
 pub use watch::{Change, Watcher};

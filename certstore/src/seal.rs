@@ -97,6 +97,13 @@ impl Sealer {
         Ok(payload)
     }
 
+    /// The wrapped data key of an entry, wrapped anew under the key for new entries.
+    pub(crate) fn rewrap(&self, entry: &SealedEntry<'_>) -> Result<Vec<u8>, Error> {
+        let wrapped = entry.wrapped.ok_or(NO_CIPHERTEXT)?;
+        self.wrapping
+            .rewrap(wrapped, &self.context(entry.header.name))
+    }
+
     /// A key for one write of the entry `name`: where it comes from, and what to store of it.
     fn fresh_key(
         &self,

@@ -2,6 +2,7 @@
 
 mod ledger;
 pub(crate) mod parallel;
+mod reseal;
 #[cfg(test)]
 mod residue;
 #[cfg(test)]
@@ -31,10 +32,12 @@ use crate::private_key::{Encoding, PrivateKey};
 use crate::request;
 use crate::seal::{self, Sealer};
 use crate::served::ServedCertificate;
+use crate::store_key::StoreKey;
 use crate::table::CertTable;
-use crate::wrapping::{CallCounter, KmsCalls, Wrapping};
+use crate::wrapping::{CallCounter, KmsCalls, StoreKeyCache, Wrapping};
 
 use self::ledger::Ledger;
+pub use self::reseal::Resealed;
 use self::write::{KeySource, REQUEST_LABEL, compare_names, remark_on_name};
 
 /// The entries of one store, and the KMS that seals them.
@@ -154,10 +157,10 @@ pub fn show(
     Ok(files.iter().map(summary).collect())
 }
 
-/// The files in which entries stand, and those that do not belong there: all but the bucket keys' records.
+/// The files in which entries stand, and those that do not belong there: all but the records of keys.
 fn entry_files(storage: &dyn Storage) -> Result<Vec<String>, Error> {
     let mut files = storage.list()?;
-    files.retain(|file| BucketId::of_file(file).is_none());
+    files.retain(|file| BucketId::of_file(file).is_none() && file != StoreKey::FILE);
     Ok(files)
 }
 
@@ -224,12 +227,14 @@ impl SealedStore {
         environment: Environment,
     ) -> Self {
         let wrapping = Wrapping {
+            storage: storage.clone(),
             kms,
-            key,
+            configured: key,
             store: store_id,
             region,
             environment,
             calls: CallCounter::default(),
+            store_key: StoreKeyCache::default(),
         };
         Self {
             sealer: Sealer::new(storage.clone(), wrapping),
@@ -402,7 +407,7 @@ impl SealedStore {
     /// What the storage says where it cannot be listed.
     pub fn verify(&self, progress: &dyn Fn(u64, u64)) -> Result<Verification, Error> {
         let mut verification = Verification {
-            bad: self.broken_bucket_keys()?,
+            bad: self.broken_keys()?,
             ..Verification::default()
         };
         let files = self.files()?;
@@ -451,13 +456,17 @@ impl SealedStore {
         })
     }
 
-    /// The names of all files but bucket keys' records.
+    /// The names of all files but records of keys.
     pub(crate) fn files(&self) -> Result<Vec<String>, Error> {
         entry_files(&*self.storage)
     }
 
-    /// Takes note of a file that has changed, if it is a bucket key's record; whether it is.
-    pub(crate) fn bucket_key_changed(&self, file: &str) -> bool {
+    /// Takes note of a file that has changed, if it is the record of a key; whether it is.
+    pub(crate) fn key_changed(&self, file: &str) -> bool {
+        if file == StoreKey::FILE {
+            self.sealer.wrapping.store_key.forget();
+            return true;
+        }
         let id = BucketId::of_file(file);
         if let Some(id) = id {
             self.sealer.buckets.look_at(id);
@@ -505,15 +514,21 @@ impl SealedStore {
         self.describe(file, &entry)
     }
 
-    /// Records of bucket keys that do not open, whether or not the key is at hand.
-    fn broken_bucket_keys(&self) -> Result<Vec<BrokenEntry>, Error> {
+    /// Records of keys that do not open, whether or not the key is at hand.
+    fn broken_keys(&self) -> Result<Vec<BrokenEntry>, Error> {
         let sealer = &self.sealer;
+        sealer.wrapping.store_key.forget();
+        let store_key = match sealer.wrapping.store_key() {
+            Err(Error::StoreKey { file, reason }) => Some(BrokenEntry::new(file, *reason)),
+            _ => None,
+        };
         let broken = |id: BucketId| {
             let reason = sealer.buckets.verify(&sealer.wrapping, id).err()?;
             Some(BrokenEntry::new(&id.file(), reason))
         };
         let ids = bucket_ids(&*self.storage)?;
-        Ok(ids.into_iter().filter_map(broken).collect())
+        let buckets = ids.into_iter().filter_map(broken);
+        Ok(store_key.into_iter().chain(buckets).collect())
     }
 
     fn describe(&self, file: &str, entry: &SealedEntry<'_>) -> Result<EntrySummary, Error> {

@@ -343,9 +343,9 @@ impl Worker {
         }
         let mut files = news.files;
         let before = files.len();
-        files.retain(|file| !self.publisher.store.bucket_key_changed(file));
+        files.retain(|file| !self.publisher.store.key_changed(file));
         if files.len() < before {
-            // What a bucket key kept from opening may open now.
+            // What a key kept from opening may open now.
             files.extend(self.publisher.broken.lock().keys().cloned());
         }
         if !news.rescan {

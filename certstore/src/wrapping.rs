@@ -4,22 +4,38 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::SystemTime;
 
+use kms::message::Header as WrappedHeader;
 use kms::service::Caller;
+use kms::storage::{Expected, Storage};
 use kms::{DataKey, EncryptionContext, Environment, KeyId, KeyRef, Kms, WrappedKey};
+use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::error::Error;
+use crate::store_key::StoreKey;
 
 /// What has keys wrapped and unwrapped for one store.
 pub(crate) struct Wrapping {
+    pub(crate) storage: Arc<dyn Storage>,
     pub(crate) kms: Arc<Kms>,
-    /// The KMS key that wraps the store's keys.
-    pub(crate) key: KeyRef,
+    /// The KMS key that wraps the store's keys, as long as its record names no other.
+    pub(crate) configured: KeyRef,
     pub(crate) store: Uuid,
     pub(crate) region: String,
     pub(crate) environment: Environment,
     pub(crate) calls: CallCounter,
+    pub(crate) store_key: StoreKeyCache,
+}
+
+/// The record of the store's KMS key as it was last read; none before.
+#[derive(Default)]
+pub(crate) struct StoreKeyCache(Mutex<Option<Arc<StoreKey>>>);
+
+impl StoreKeyCache {
+    pub(crate) fn forget(&self) {
+        *self.0.lock() = None;
+    }
 }
 
 /// How often the KMS was called for entries since the process started, and how often a bucket key that was at
@@ -59,10 +75,10 @@ impl Wrapping {
         context: &EncryptionContext,
     ) -> Result<(DataKey, WrappedKey), Error> {
         self.calls.made.fetch_add(1, Relaxed);
-        let generated = self
+        let key = KeyRef::Id(self.key_id()?);
+        Ok(self
             .kms
-            .generate_data_key(&Caller::Internal, &self.key, context);
-        Ok(generated?)
+            .generate_data_key(&Caller::Internal, &key, context)?)
     }
 
     /// A wrapped key in plain.
@@ -85,9 +101,101 @@ impl Wrapping {
         })
     }
 
-    /// The KMS key that wraps the store's keys.
+    /// A wrapped key, wrapped anew by the key for new entries. It never stands in plain outside the KMS.
+    pub(crate) fn rewrap(
+        &self,
+        wrapped: &[u8],
+        context: &EncryptionContext,
+    ) -> Result<Vec<u8>, Error> {
+        self.check_key(&WrappedKey::from_bytes(wrapped.to_vec()))?;
+        let to = KeyRef::Id(self.key_id()?);
+        let rewrapped = self
+            .kms
+            .re_encrypt(&Caller::Internal, wrapped, context, &to, context);
+        rewrapped.map_err(|error| match error {
+            kms::Error::InvalidCiphertext(_) => Error::Tampered,
+            other => other.into(),
+        })
+    }
+
+    /// The KMS key that wraps the keys of new entries.
     pub(crate) fn key_id(&self) -> Result<KeyId, Error> {
-        Ok(self.kms.resolve(&self.key)?)
+        Ok(self.store_key()?.current)
+    }
+
+    /// The KMS keys of the store: as its record says, or else the configuration.
+    ///
+    /// # Errors
+    /// [`Error::StoreKey`] for a record that cannot be used; or what the KMS says of the configured key.
+    pub(crate) fn store_key(&self) -> Result<Arc<StoreKey>, Error> {
+        let mut known = self.store_key.0.lock();
+        if let Some(known) = &*known {
+            return Ok(known.clone());
+        }
+        let recorded = self.read_store_key().map_err(|reason| Error::StoreKey {
+            file: StoreKey::FILE,
+            reason: Box::new(reason),
+        })?;
+        let Some(recorded) = recorded else {
+            // Not kept: an alias may come to point elsewhere.
+            let former = Vec::new();
+            let current = self.kms.resolve(&self.configured)?;
+            return Ok(Arc::new(StoreKey { current, former }));
+        };
+        Ok(known.insert(Arc::new(recorded)).clone())
+    }
+
+    /// Writes the record of the store's KMS keys, and says by what it is encrypted: the newest generation.
+    pub(crate) fn put_store_key(&self, keys: StoreKey) -> Result<WrappedHeader, Error> {
+        let (bytes, newest) = self.seal_store_key(&keys)?;
+        self.storage.put(StoreKey::FILE, &bytes, Expected::Any)?;
+        *self.store_key.0.lock() = Some(Arc::new(keys));
+        Ok(newest)
+    }
+
+    /// The newest generation of the current key.
+    pub(crate) fn newest(&self, keys: &StoreKey) -> Result<WrappedHeader, Error> {
+        Ok(self.seal_store_key(keys)?.1)
+    }
+
+    fn seal_store_key(&self, keys: &StoreKey) -> Result<(Vec<u8>, WrappedHeader), Error> {
+        let mut bytes = keys.encode(self.store, &self.region);
+        let key = KeyRef::Id(keys.current);
+        let context = self.record_context();
+        let sealed = self
+            .kms
+            .encrypt(&Caller::Internal, &key, &context, &bytes)?;
+        let newest = WrappedKey::from_bytes(sealed.clone())
+            .header()
+            .ok_or(NO_CIPHERTEXT)?;
+        let len = u16::try_from(sealed.len()).expect("the record is short");
+        bytes.extend_from_slice(&len.to_be_bytes());
+        bytes.extend_from_slice(&sealed);
+        Ok((bytes, newest))
+    }
+
+    fn read_store_key(&self) -> Result<Option<StoreKey>, Error> {
+        let Some(record) = self.storage.get(StoreKey::FILE)? else {
+            return Ok(None);
+        };
+        let parsed = StoreKey::parse(&record.bytes)?;
+        self.check_home(parsed.store, parsed.region)?;
+        let sealed = WrappedKey::from_bytes(parsed.sealed.to_vec());
+        let by = sealed.header().ok_or(NO_CIPHERTEXT)?;
+        let context = self.record_context();
+        let opened = self.kms.decrypt(&Caller::Internal, parsed.sealed, &context);
+        let opened = opened.map_err(|error| match error {
+            kms::Error::InvalidCiphertext(_) | kms::Error::KeyNotFound(_) => Error::Tampered,
+            other => other.into(),
+        })?;
+        match by.key_id == parsed.keys.current && opened[..] == *parsed.clear {
+            true => Ok(Some(parsed.keys)),
+            false => Err(Error::Tampered),
+        }
+    }
+
+    fn record_context(&self) -> EncryptionContext {
+        self.context().with("sealgate:record", StoreKey::FILE)
     }
 
     /// What every key of the store is bound to; it stands in the KMS's audit log.
@@ -109,8 +217,10 @@ impl Wrapping {
     /// A key that another KMS key wrapped is not the store's, even if that KMS key is here.
     fn check_key(&self, wrapped: &WrappedKey) -> Result<(), Error> {
         let found = wrapped.header().ok_or(NO_CIPHERTEXT)?;
-        let configured = self.key_id()?;
-        if found.key_id == configured {
+        let keys = self.store_key()?;
+        let is_configured = |id| id == found.key_id;
+        if keys.accepts(found.key_id) || self.kms.resolve(&self.configured).is_ok_and(is_configured)
+        {
             return Ok(());
         }
         Err(match self.kms.resolve(&KeyRef::Id(found.key_id)) {
@@ -118,7 +228,7 @@ impl Wrapping {
             Err(damaged) => damaged.into(),
             Ok(_) => Error::ForeignKey {
                 found: found.key_id,
-                configured,
+                configured: keys.current,
             },
         })
     }

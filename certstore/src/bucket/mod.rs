@@ -20,6 +20,7 @@ mod wrapped_by;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use kms::message::Header as WrappedHeader;
 use kms::storage::{Expected, Storage, Version};
 use kms::{DataKey, KeyId};
 use parking_lot::Mutex;
@@ -109,6 +110,38 @@ impl BucketKeys {
         let key = Arc::new(unwrap(wrapping, &record).map_err(in_record(id))?);
         *place = Some(hold(key.clone(), content, wrapping.now(), HOLD));
         Ok(key)
+    }
+
+    /// Has the KMS wrap the key `id` anew, as `target` says, unless it is so; whether it had to.
+    ///
+    /// # Errors
+    /// What is wrong with the record; or what the KMS or the storage says.
+    pub(crate) fn rewrap(
+        &self,
+        wrapping: &Wrapping,
+        id: BucketId,
+        target: WrappedHeader,
+    ) -> Result<bool, Error> {
+        // Nobody reserves meanwhile, which is to write the record too.
+        let mut current = self.current.lock();
+        let (mut record, content) = self.read(wrapping, id)?;
+        if record.wrapped_by()? == target {
+            self.verify(wrapping, id)?;
+            return Ok(false);
+        }
+        record.wrapped = wrapping.rewrap(&record.wrapped, &wrapping.context())?;
+        // What replaces a record that opens must open.
+        let key = Arc::new(unwrap(wrapping, &record)?);
+        let content = self.put(&record, Expected::Version(content))?;
+        *self.held.place(id).lock() = Some(hold(key, content, wrapping.now(), HOLD));
+        if let Some(bucket) = current
+            .as_mut()
+            .filter(|bucket| bucket.record.header.id == id)
+        {
+            (bucket.record, bucket.content) = (record, content);
+            self.hold_current(wrapping, bucket);
+        }
+        Ok(true)
     }
 
     /// Opens the record in `file` anew, whether or not its key is held.

@@ -133,7 +133,7 @@ fn entries_open_once_their_bucket_key_is_there() {
     w.wait_for("removed shop.example.com");
     let away = w.directory.path().join(".away");
     fs::rename(w.path(bucket), &away).unwrap();
-    w.f.store.bucket_key_changed(bucket);
+    w.f.store.key_changed(bucket);
     fs::write(w.path(FILE), entry).unwrap();
     w.wait_for("broken shop.example.com.e");
     let (file, reason) = w.watcher.broken().remove(0);
