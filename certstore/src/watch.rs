@@ -155,8 +155,9 @@ impl Publisher {
         let mut table = CertTable::clone(&self.table.load());
         let mut change = Change::default();
         for (file, state) in files.iter().zip(states) {
-            let applied =
-                state.and_then(|state| self.apply_one(&mut table, file, state, &mut change));
+            let applied = state
+                .and_then(|state| self.of_its_time(file, state))
+                .and_then(|state| self.apply_one(&mut table, file, state, &mut change));
             self.note(file, applied.as_ref().err());
             if let Err(reason) = applied {
                 change.broken.push(BrokenEntry::new(file, reason));
@@ -169,6 +170,22 @@ impl Publisher {
             (self.on_change)(&change);
         }
         change
+    }
+
+    /// What is in `file`, read anew if it was overwritten since it was read: what is older than the latest
+    /// write is then no attempt to bring it back.
+    fn of_its_time(&self, file: &str, mut state: FileState) -> Result<FileState, Error> {
+        while let FileState::Opened(Opened::Served(certificate), content) = &state {
+            let Err(older) = self.store.check_age(file, certificate.version) else {
+                break;
+            };
+            let again = self.store.open_changed(file)?;
+            if matches!(&again, FileState::Opened(_, same) if same == content) {
+                return Err(older);
+            }
+            state = again;
+        }
+        Ok(state)
     }
 
     fn note(&self, file: &str, reason: Option<&Error>) {
