@@ -16,7 +16,7 @@ import random
 import sys
 import tempfile
 
-from harness import build, charts, idle, machine, many, material, report, servers, target
+from harness import build, calls, charts, idle, machine, many, material, report, servers, target
 from harness.processes import Failed
 from harness.workloads import WORKLOADS, check
 
@@ -24,6 +24,8 @@ REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 # Measured once, since they hardly vary.
 ONCE = {"W10": "memory of an idle TLS connection", "W11": "start with 10,000 P-256 certificates"}
 NAMES = [*WORKLOADS, *ONCE]
+BEGIN = "<!-- benchmarks: written by tests/benches/run.py --publish -->"
+END = "<!-- end of benchmarks -->"
 
 
 def main():
@@ -43,10 +45,24 @@ def main():
     }
     print(report.markdown(document))
     if options.output:
-        options.output.mkdir(parents=True, exist_ok=True)
-        (options.output / "results.json").write_text(json.dumps(document, indent=1) + "\n")
-        (options.output / "results.md").write_text(report.markdown(document))
-        (options.output / "results.svg").write_text(charts.svg(document))
+        write(document, options.output)
+    if options.publish:
+        write(document, REPOSITORY / "tests/benches")
+        publish(document, REPOSITORY / "README.md")
+
+
+def write(document, directory):
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "results.json").write_text(json.dumps(document, indent=1) + "\n")
+    (directory / "results.md").write_text(report.markdown(document))
+    (directory / "results.svg").write_text(charts.svg(document))
+
+
+def publish(document, readme):
+    """The table and the chart between the two comments of the README."""
+    before, begin, rest = readme.read_text().partition(BEGIN)
+    _, end, after = rest.partition(END)
+    readme.write_text("".join((before, begin, "\n", report.short(document), "\n", end, after)))
 
 
 def arguments():
@@ -54,17 +70,22 @@ def arguments():
     words = lambda text: text.split(",")
     known = list(servers.COMMANDS)
     parser.add_argument("--workloads", type=words, default=["all"], help=f"of {', '.join(NAMES)}; or all")
-    parser.add_argument("--servers", type=words, default=["bare", "sealgate", "nginx", "haproxy"],
+    parser.add_argument("--servers", type=words, default=["sealgate", "bare", "nginx", "haproxy", "envoy", "pingora"],
                         help=f"of {', '.join(known)}; NAME@N has N workers and the first N cores")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--scale", type=float, default=1, help="how much to ask in a round, 1 being about a second")
+    parser.add_argument("--system-calls", action="store_true", help="count system calls as well (needs perf)")
     parser.add_argument("--no-build", action="store_true", help="measure the binaries that are there")
     parser.add_argument("--output", type=pathlib.Path, metavar="DIRECTORY",
                         help="write results.json, results.md and results.svg there")
+    parser.add_argument("--publish", action="store_true",
+                        help="write them to tests/benches, and table and chart into README.md")
     options = parser.parse_args()
     spelled = {name.lower(): name for name in NAMES}
     if options.workloads == ["all"]:
         options.workloads = NAMES
+    if options.system_calls and not calls.countable():
+        parser.error("perf is not installed (on Debian: apt-get install linux-perf)")
     unknown = [name for name in options.workloads if name.lower() not in spelled]
     unknown += [name for name in options.servers if not servers.is_known(name)]
     if unknown or options.rounds < 1:
@@ -96,6 +117,9 @@ class Bench:
                     with blaming(name, server):
                         samples[server].append(self.take(workload, running[server]))
                 print(f"{name}: round {turn + 1} of {self.options.rounds}", file=sys.stderr)
+            if self.options.system_calls:
+                for server, taken in samples.items():
+                    taken[-1].system_calls, taken[-1].futex_calls = self.count_calls(workload, running[server])
         return {"title": workload.title, "unit": workload.unit,
                 "servers": {server: [vars(sample) for sample in taken] for server, taken in samples.items()}}
 
@@ -120,6 +144,12 @@ class Bench:
         sample.upstream = self.behind.accepted() - before
         check(workload, sample)
         return sample
+
+    def count_calls(self, workload, server):
+        """System calls for each operation, and those of futex(2); beside the rounds, since counting costs."""
+        with calls.counted(server.pid) as numbers:
+            sample = self.take(workload, server)
+        return [number and number / sample.operations for number in numbers]
 
     def once(self, name):
         measured = {}

@@ -5,9 +5,10 @@ use std::io::Read;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
-use testbed::{Authority, Balancer, Process, Testbed, TlsClient, eventually};
+use testbed::{Authority, Balancer, Process, Testbed, TlsClient, curl, eventually};
 
 const LIMIT: Duration = Duration::from_secs(60);
+const REQUESTS: usize = 200;
 
 fn yaml(body: &str, rest: &str) -> String {
     format!(
@@ -44,6 +45,27 @@ fn a_log_that_nobody_reads_harms_nothing() {
     testbed.ok(["reload"]);
     testbed.ok(["drain"]);
     assert_eq!(process.wait(LIMIT).code(), Some(0));
+}
+
+#[test]
+fn a_full_disk_loses_lines_of_the_access_log_and_no_request() {
+    let (testbed, authority) = (Testbed::new(), Authority::new());
+    testbed.imported("a.example.com", &authority.issue(&["a.example.com"]));
+    let balancer = testbed.start(&yaml("fine", "access_log: { file: /dev/full }\n"));
+    let client = TlsClient::new(authority.root_pem());
+    let mut session = client
+        .connect(balancer.address("https"), "a.example.com")
+        .unwrap();
+    for _ in 0..REQUESTS {
+        assert_eq!(session.get("a.example.com", "/").unwrap().body, "fine");
+    }
+    let admin = balancer.status()["admin_http"].clone();
+    let metrics = format!("http://{}/metrics", admin.as_str().expect("its address"));
+    let counted = format!("sealgate_access_log_lost_lines_total {REQUESTS}");
+    eventually("all lines are counted as lost", LIMIT, || {
+        curl([metrics.as_str()]).contains(&counted).then_some(())
+    });
+    assert!(balancer.log().contains("lines of the access log are lost"));
 }
 
 #[test]

@@ -34,6 +34,9 @@ class Sample:
     late: int = None
     # How many connections the target accepted meanwhile.
     upstream: int = None
+    # For each operation, where they were counted.
+    system_calls: float = None
+    futex_calls: float = None
 
 
 def handshakes(server, client, count, concurrency, binaries):

@@ -9,6 +9,12 @@ def markdown(document):
     return "\n".join([*heading(document), "", *summary(document), "", *details(document)]) + "\n"
 
 
+def short(document):
+    """For the README."""
+    return "\n".join(["![Cost relative to nginx](tests/benches/results.svg)", "", *summary(document), "",
+                      *heading(document)]) + "\n"
+
+
 def heading(document):
     machine = document["machine"]
     yield (f"{machine['date']}; {machine['cores']} × {machine['cpu']}, {machine['memory_gib']} GiB, "
@@ -102,6 +108,15 @@ def rounds_table(workload):
                f"{median(samples, 'client_cpu_us', 1, 1)} | {median(samples, 'server_busy', 100, 0)} % | "
                f"{median(samples, 'tickets', 1, 1)} | {median(samples, 'upstream', 1, 0)} |")
     yield from ("", *limits(servers)) if limits(servers) else ()
+    yield from ("", *system_calls(servers))
+
+
+def system_calls(servers):
+    for server, samples in servers.items():
+        last = samples[-1]
+        if last["system_calls"] is not None:
+            yield (f"- {server}: {last['system_calls']:.1f} system calls each, "
+                   f"{last['futex_calls'] * 1000:.1f} of futex(2) in 1,000")
 
 
 def limits(servers):

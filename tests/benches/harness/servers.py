@@ -72,12 +72,10 @@ def sealgate(directory, port, task, binaries, more="", rules=""):
         run(binaries["sealgate"], "init", "--state", state)
         run(binaries["sealgate"], "cert", "import", NAME, "--cert", task.certificate.cert,
             "--key", task.certificate.key, "--state", state)
-    # As many connections may rest as with nginx below.
-    limits = "limits: { max_idle_connections: 600 }"
-    group = f'{{ targets: ["127.0.0.1:{task.target.plain}"], {limits} }}'
+    group = f'{{ targets: ["127.0.0.1:{task.target.plain}"] }}'
     if task.reencrypt:
         group = (f'{{ protocol: https, tls: {{ server_name: {NAME}, ca: {{ file: {task.certificates.ca} }} }}, '
-                 f'targets: ["127.0.0.1:{task.target.tls}"], {limits} }}')
+                 f'targets: ["127.0.0.1:{task.target.tls}"] }}')
     config.write_text(f"""\
 version: 1
 workers: {task.workers}

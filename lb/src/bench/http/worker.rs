@@ -10,6 +10,7 @@ use http::Request;
 use http_body_util::Full;
 use rustls::ClientConfig;
 use tokio::runtime::Builder;
+use tokio::sync::Semaphore;
 use tokio::task::{JoinSet, LocalSet};
 use tokio::time::{Instant, sleep};
 
@@ -87,16 +88,22 @@ impl HttpWorker {
         Dialer::new(plan.address, self.config.clone().zip(name), plan.protocol)
     }
 
-    /// As many lanes as requests may be under way, each with an open connection.
+    /// As many lanes as requests may be under way, each with an open connection. A few are opened at a
+    /// time: a crowd would fill the server's backlog, and its memory with unfinished handshakes.
     async fn lanes(&self, dialer: &Rc<Dialer>) -> Vec<Lane> {
         let request = Rc::new(self.template.clone());
+        let gate = Rc::new(Semaphore::new(OPENING));
         let mut preparing = JoinSet::new();
         for _ in 0..self.connections {
             let line = Line::new(dialer.clone());
             for _ in 0..self.plan.streams {
                 let patience = Patience::new(self.plan.timeout);
                 let lane = Lane::new(line.clone(), request.clone(), patience);
-                preparing.spawn_local(lane.prepare());
+                let gate = gate.clone();
+                preparing.spawn_local(async move {
+                    let _turn = gate.acquire().await;
+                    lane.prepare().await
+                });
             }
         }
         preparing.join_all().await
@@ -165,3 +172,6 @@ impl Work {
         }
     }
 }
+
+/// How many connections a thread opens at a time.
+const OPENING: usize = 16;
