@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use certstore::{CertTable, KmsCalls};
+use kms::audit::AuditStatus;
 use parking_lot::Mutex;
 
 use crate::access_log::micros;
@@ -178,7 +179,8 @@ impl Metrics {
         self.encode_listeners(published, &mut page);
         encode_targets(published, &mut page);
         encode_certificates(certificates, &mut page);
-        encode_store(store, &mut page);
+        encode_audit(&store.audit, &mut page);
+        encode_store(&store, &mut page);
         page.family(
             "access_log_lost_lines",
             "counter",
@@ -389,16 +391,37 @@ fn encode_targets(published: &Published, page: &mut Page) {
     }
 }
 
-/// What is counted elsewhere of the store.
-#[derive(Debug, Clone, Copy, Default)]
+/// What is counted elsewhere of the store and its keys.
+#[derive(Debug, Clone, Default)]
 pub struct StoreFigures {
     /// Entries that are broken or refused.
     pub not_served: usize,
     /// Calls of the KMS for entries since the start.
     pub kms_calls: KmsCalls,
+    /// How the audit log is.
+    pub audit: AuditStatus,
 }
 
-fn encode_store(store: StoreFigures, page: &mut Page) {
+fn encode_audit(audit: &AuditStatus, page: &mut Page) {
+    page.gauge(
+        "audit_log_writable",
+        "0 while the audit log cannot be written",
+        u8::from(audit.failing.is_none()),
+    );
+    let records_help = "Records of the audit log";
+    let refused_help = "Calls of the KMS that were refused for want of a record";
+    let lost_help = "Calls of the KMS that were answered without a record";
+    for (name, help, count) in [
+        ("audit_records", records_help, audit.records),
+        ("audit_refused_calls", refused_help, audit.refused),
+        ("audit_lost_records", lost_help, audit.lost),
+    ] {
+        page.family(name, "counter", help);
+        page.sample(&format!("{name}_total"), &[], count);
+    }
+}
+
+fn encode_store(store: &StoreFigures, page: &mut Page) {
     page.gauge(
         "entries_not_served",
         "Entries of the store that are broken or refused",
@@ -690,6 +713,7 @@ mod tests {
         let store = StoreFigures {
             not_served,
             kms_calls,
+            audit: AuditStatus::default(),
         };
         metrics.encode(&published, &table, store)
     }

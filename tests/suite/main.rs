@@ -1,6 +1,8 @@
 //! The end-to-end suite: one binary, one module per promise.
 
 #[cfg(test)]
+mod audit;
+#[cfg(test)]
 mod crash;
 #[cfg(test)]
 mod custody;

@@ -87,6 +87,7 @@ impl Control for App {
         let store = StoreFigures {
             not_served: self.certificates.broken().len(),
             kms_calls: self.foundation.custody().store().kms_calls(),
+            audit: self.foundation.audit_status(),
         };
         self.foundation.metrics().encode(&published, &table, store)
     }
