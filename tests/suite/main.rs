@@ -13,6 +13,8 @@ mod dependencies;
 #[cfg(test)]
 mod forwarding;
 #[cfg(test)]
+mod in_use;
+#[cfg(test)]
 mod lifecycle;
 #[cfg(test)]
 mod refusals;

@@ -13,8 +13,8 @@ use kms::{Caller, DirectoryLock, Environment, KeyRef, Kms, StateDirectory};
 
 use super::describe::{broken, entry, key, verification};
 use super::protocol::{
-    CertCsr, CertDelete, CertImport, Imported, Refusal, RefusedEntry, Request, Response, Step,
-    TrustImport, Verification,
+    CertCsr, CertDelete, CertImport, Imported, Refusal, RefusedEntry, Request, Resealed, Response,
+    Step, TrustImport, Verification,
 };
 use super::wire::Secret;
 
@@ -114,7 +114,8 @@ impl Custody {
             Request::StoreVerify => self.verify(progress),
             Request::AuditVerify { archived } => self.verify_audit(archived, progress),
             Request::TrustImport(import) => self.trust_import(&import),
-            Request::TrustDelete { name } => self.trust_delete(&name),
+            Request::StoreReseal { to_key } => self.reseal(to_key.as_deref(), progress),
+            Request::TrustDelete { name, .. } => self.trust_delete(&name),
             Request::KeyList => self.keys(),
             Request::KeyDescribe { key } => self.describe(&key),
             Request::Status | Request::Reload | Request::Drain | Request::Explain(_) => {
@@ -198,6 +199,20 @@ impl Custody {
         let told = |done, total| progress(Step { done, total });
         let found = log.verify(archived, &told).map_err(Refusal::failed)?;
         Ok(Response::AuditVerified(Box::new(verification(&found))))
+    }
+
+    fn reseal(&self, to: Option<&str>, progress: &dyn Fn(Step)) -> Result<Response, Refusal> {
+        let to = to.map(str::parse).transpose().map_err(Refusal::usage)?;
+        let told = |done, total| progress(Step { done, total });
+        let moved = self.store.reseal(to.as_ref(), &told);
+        let moved = moved.map_err(Refusal::failed)?;
+        Ok(Response::Resealed(Resealed {
+            kms_key: self.directory.identity().key_arn(moved.kms_key),
+            backing_key: moved.backing_key,
+            moved: moved.moved,
+            unchanged: moved.unchanged,
+            bad: moved.bad.iter().map(broken).collect(),
+        }))
     }
 
     fn trust_import(&self, import: &TrustImport) -> Result<Response, Refusal> {

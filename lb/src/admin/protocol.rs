@@ -54,6 +54,11 @@ pub enum Request {
     CertDelete(CertDelete),
     /// Open every entry of the store.
     StoreVerify,
+    /// Move every entry to the newest generation of the store's KMS key, or to another.
+    StoreReseal {
+        /// The other.
+        to_key: Option<String>,
+    },
     /// Look at every record of the audit log.
     AuditVerify {
         /// Whether files at its beginning may be gone.
@@ -65,6 +70,9 @@ pub enum Request {
     TrustDelete {
         /// Its name.
         name: String,
+        /// Also where a target group trusts it.
+        #[serde(default)]
+        force: bool,
     },
     /// The KMS keys that there are.
     KeyList,
@@ -129,6 +137,9 @@ pub struct CertDelete {
     pub name: String,
     /// Only the twin of this kind of key.
     pub family: Option<String>,
+    /// Also where a listener or a target group shows it.
+    #[serde(default)]
+    pub force: bool,
 }
 
 /// A bundle of CA certificates.
@@ -196,6 +207,8 @@ pub enum Response {
     Verified(Verification),
     /// To [`Request::AuditVerify`].
     AuditVerified(Box<AuditVerification>),
+    /// To [`Request::StoreReseal`].
+    Resealed(Resealed),
     /// To [`Request::TrustImport`].
     Trusted {
         /// How many certificates the trust store now has.
@@ -504,6 +517,21 @@ pub struct KeyDescription {
     pub created: String,
     /// When each generation of its material was made, oldest first.
     pub backing_keys: Vec<String>,
+}
+
+/// The store was moved.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Resealed {
+    /// The KMS key under which everything is now.
+    pub kms_key: String,
+    /// The generation of its material.
+    pub backing_key: u32,
+    /// Entries that were moved.
+    pub moved: u64,
+    /// Entries that were there already.
+    pub unchanged: u64,
+    /// Files that could not be moved, and stay as they are.
+    pub bad: Vec<RefusedEntry>,
 }
 
 /// The way of a request, or the place where it ends.
