@@ -33,6 +33,8 @@ pub struct Outside {
 pub struct CallOptions {
     /// How the call is named in its answer and in the audit log; none: by a name that is made for it.
     pub request_id: Option<Uuid>,
+    /// Which running instance of a service asks.
+    pub instance: Option<Uuid>,
     /// Go all the way but the act, and say so by [`Error::DryRun`](crate::Error::DryRun).
     pub dry_run: bool,
 }

@@ -14,6 +14,9 @@ impl EncryptionContext {
     /// Keys that begin so are the product's own: no outside surface may use them.
     pub const RESERVED_PREFIX: &'static str = "sealgate:";
 
+    /// Names the place in the configuration that a value was encrypted for.
+    pub const CONFIG_PATH: &'static str = "sealgate:config-path";
+
     /// A context without pairs.
     pub fn new() -> Self {
         Self::default()
@@ -41,10 +44,13 @@ impl EncryptionContext {
 
     /// The first key that only the product itself may use.
     pub fn reserved_key(&self) -> Option<&str> {
-        self.0
-            .keys()
-            .map(String::as_str)
-            .find(|key| key.starts_with(Self::RESERVED_PREFIX))
+        self.reserved_keys().next()
+    }
+
+    /// All of them.
+    pub(crate) fn reserved_keys(&self) -> impl Iterator<Item = &str> {
+        let keys = self.0.keys().map(String::as_str);
+        keys.filter(|key| key.starts_with(Self::RESERVED_PREFIX))
     }
 
     /// The one canonical encoding, for additional data: the number of pairs, then, sorted by key,

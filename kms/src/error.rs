@@ -101,6 +101,9 @@ pub enum Error {
         /// For what.
         what: &'static str,
     },
+    /// Who asks is no running instance of a service.
+    #[error("only a service identity that names its running instance may do this")]
+    NoInstance,
     /// The alias is malformed.
     #[error("`{0}` is no alias: write `alias/` and letters, digits, `/`, `_` or `-`")]
     InvalidAlias(String),

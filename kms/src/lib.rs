@@ -49,6 +49,7 @@
 //! against the return of an older backup of the whole directory.
 
 pub mod aead;
+pub mod api;
 pub mod audit;
 pub mod caller;
 pub mod context;

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use crate::error::Error;
 use crate::key::is_account;
 
-/// A principal by its ARN: `arn:aws:iam::ACCOUNT:root`, `…:user/NAME` or `…:role/NAME`, where a
-/// path may stand before the name (`user/ops/alice`).
+/// A principal by its ARN: `arn:aws:iam::ACCOUNT:root`, `…:user/NAME`, `…:role/NAME` or, not known to
+/// AWS, `…:service/NAME`; a path may stand before the name (`user/ops/alice`).
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Principal(String);
@@ -23,6 +23,8 @@ pub enum PrincipalKind {
     User,
     /// What several may act as.
     Role,
+    /// A balancer that uses this KMS from elsewhere.
+    Service,
 }
 
 impl Principal {
@@ -41,16 +43,17 @@ impl Principal {
         &self.0[PREFIX.len()..PREFIX.len() + ACCOUNT_LEN]
     }
 
-    /// What follows the account: `root`, `user/NAME`, `role/NAME`.
+    /// What follows the account: `root`, `user/NAME`, `role/NAME`, `service/NAME`.
     pub fn resource(&self) -> &str {
         &self.0[PREFIX.len() + ACCOUNT_LEN + 1..]
     }
 
-    /// Whether it is a root, a user or a role.
+    /// Whether it is a root, a user, a role or a service.
     pub fn kind(&self) -> PrincipalKind {
         match self.resource().split('/').next() {
             Some("user") => PrincipalKind::User,
             Some("role") => PrincipalKind::Role,
+            Some("service") => PrincipalKind::Service,
             _ => PrincipalKind::Root,
         }
     }
@@ -103,9 +106,9 @@ impl fmt::Display for Principal {
 }
 
 fn is_resource(resource: &str) -> bool {
-    let path = resource
-        .strip_prefix("user/")
-        .or_else(|| resource.strip_prefix("role/"));
+    let kinds = ["user/", "role/", "service/"];
+    let mut paths = kinds.iter().map(|kind| resource.strip_prefix(kind));
+    let path = paths.find_map(|path| path);
     resource == "root" || path.is_some_and(|path| path.len() <= 576 && path.split('/').all(is_name))
 }
 
@@ -131,6 +134,7 @@ mod tests {
             ("user/alice", PrincipalKind::User),
             ("user/ops/alice", PrincipalKind::User),
             ("role/web-1", PrincipalKind::Role),
+            ("service/edge", PrincipalKind::Service),
         ];
         for (resource, kind) in cases {
             let arn = format!("arn:aws:iam::000000000000:{resource}");

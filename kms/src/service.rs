@@ -15,6 +15,7 @@ mod door;
 mod grants;
 mod identities;
 mod import;
+mod instances;
 mod key_state;
 mod keys;
 mod pairs;

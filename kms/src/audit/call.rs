@@ -194,6 +194,7 @@ impl<'a> UserIdentity<'a> {
             PrincipalKind::Root => ("Root", None),
             PrincipalKind::User => ("IAMUser", name()),
             PrincipalKind::Role => ("Role", name()),
+            PrincipalKind::Service => ("Service", name()),
         };
         Self {
             r#type,

@@ -19,6 +19,7 @@ impl Error {
             | Self::IdentityNotFound(_) => "NotFoundException",
             Self::AccessDenied(_)
             | Self::RootOnly { .. }
+            | Self::NoInstance
             | Self::ReservedContext(_)
             | Self::ReservedAlias(_)
             | Self::ManagedKey(_) => "AccessDeniedException",

@@ -103,6 +103,7 @@ impl Request<'_> {
                 PrincipalKind::Root => "Account",
                 PrincipalKind::User => "User",
                 PrincipalKind::Role => "AssumedRole",
+                PrincipalKind::Service => "Service",
             }),
             KnownKey::Username => user_name(principal)
                 .map(Cow::Borrowed)

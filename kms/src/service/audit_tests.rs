@@ -61,7 +61,7 @@ fn a_call_has_a_record_like_a_cloudtrail_event() {
         via: Some("backup".to_owned()),
         options: CallOptions {
             request_id: Some(uuid::Uuid::from_bytes([7; 16])),
-            dry_run: false,
+            ..CallOptions::default()
         },
     });
     let context = EncryptionContext::new().with("purpose", "a \"test\"\n\u{1}");

@@ -88,7 +88,8 @@ impl<'a> Wanted<'a> {
     fn forbidden(&self) -> Option<Error> {
         let by_key = self.key().and_then(|key| forbidden_on(key, self.action));
         let by_context = || {
-            let reserved = self.context.and_then(EncryptionContext::reserved_key);
+            let mut reserved = self.context?.reserved_keys();
+            let reserved = reserved.find(|key| !may_be_used(key, self.action));
             reserved.map(|key| Error::ReservedContext(key.to_owned()))
         };
         let by_alias = || match self.on {
@@ -99,6 +100,11 @@ impl<'a> Wanted<'a> {
         };
         by_key.or_else(by_context).or_else(by_alias)
     }
+}
+
+/// Whoever may encrypt may do it for a place in the configuration; the product alone opens it there.
+fn may_be_used(reserved: &str, action: Action) -> bool {
+    reserved == EncryptionContext::CONFIG_PATH && action == Action::Encrypt
 }
 
 /// Owned keys are invisible, and managed ones change by the product's hand only.
@@ -144,8 +150,14 @@ impl Kms {
         let Caller::Outside(caller) = caller else {
             return Ok(());
         };
-        if let Some(error) = wanted.forbidden() {
-            return Err(error);
+        match (wanted.forbidden(), wanted.key()) {
+            (None, _) => {}
+            (Some(Error::ReservedContext(_)), Some(key))
+                if self.is_instance_that_may(caller, wanted, key)? =>
+            {
+                return Ok(());
+            }
+            (Some(error), _) => return Err(error),
         }
         self.judge(caller, wanted, None, |policies, request| {
             match evaluate(policies, request) {

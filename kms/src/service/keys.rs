@@ -154,6 +154,15 @@ impl Kms {
         Ok(self.metadata(&keys, &key))
     }
 
+    /// What is known of a key, for the answer to a call that has passed the door.
+    ///
+    /// # Errors
+    /// [`Error::KeyNotFound`]; [`Error::DamagedRecord`].
+    pub(crate) fn known(&self, key: &KeyRef) -> Result<KeyMetadata, Error> {
+        let key = self.find(key)?;
+        Ok(self.metadata(&self.keys.read(), &key))
+    }
+
     fn visible_keys(&self, caller: &Caller) -> Vec<KeyMetadata> {
         // Not under the lock: to authorise takes it too.
         let mut visible: Vec<_> = self.keys.read().by_id.values().cloned().collect();

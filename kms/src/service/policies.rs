@@ -44,6 +44,16 @@ impl Kms {
         self.through(call, |key| Ok(self.key_policy(key).text().to_owned()))
     }
 
+    /// Refuses who may not know which policies a key has: it is always one, `default`.
+    ///
+    /// # Errors
+    /// [`Error::KeyNotFound`]; [`Error::AccessDenied`].
+    pub(crate) fn list_key_policies(&self, caller: &Caller, key: &KeyRef) -> Result<(), Error> {
+        self.through(Call::on_key(caller, Action::ListKeyPolicies, key), |_| {
+            Ok(())
+        })
+    }
+
     /// Gives a customer key another policy, which holds from the next call on.
     ///
     /// # Errors
