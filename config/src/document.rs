@@ -56,6 +56,10 @@ pub(crate) struct Document {
 pub(crate) struct Kms {
     /// Where the root key comes from. Left out: where the state directory says.
     pub(crate) root_key: Field<FilePath>,
+    /// A Unix socket at which every user of this machine may call the KMS: their rights are those of the
+    /// identity that their user id is mapped to. Left out: the administrators alone, by the admin socket.
+    #[schemars(length(min = 1))]
+    pub(crate) socket: Field<String>,
     /// The log of what is asked of the keys.
     pub(crate) audit: Field<Audit>,
     /// How many calls in a second each principal may make, by kind of operation.
@@ -409,6 +413,10 @@ pub(crate) struct TargetGroup {
     pub(crate) health_check: Field<WordOr<NoHealthCheck, HealthCheck>>,
     /// What a target may be asked for.
     pub(crate) limits: Field<TargetLimits>,
+    /// What is changed in requests to them, after what their rule changes. A value may be `kms:BASE64`, a
+    /// secret that `sealgate kms encrypt --for target_groups.NAME.request_headers.set.FIELD` has encrypted
+    /// for this place.
+    pub(crate) request_headers: Field<HeaderEdits>,
 }
 
 /// What holds for every target group that does not say otherwise.

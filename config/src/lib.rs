@@ -35,7 +35,8 @@
 //! - Order-sensitive things are lists (`rules`), named things are mappings (`listeners`,
 //!   `target_groups`). Names have up to 64 letters, digits, `-`, `_` and `.`.
 //! - Relative paths are taken from the directory of the file.
-//! - Secrets never stand in it.
+//! - Secrets never stand in it in clear: a value of `target_groups.NAME.request_headers` may be `kms:BASE64`,
+//!   the output of `sealgate kms encrypt --for PATH`, which opens at that place and nowhere else.
 //!
 //! Every key is described where it is declared, in `document.rs`; the descriptions are those of
 //! [`schema`]. `examples/` holds whole documents, and [`starter`] one with every setting in comments.
@@ -51,6 +52,7 @@ mod reader;
 mod resolve;
 mod rule;
 mod schema;
+mod sealed;
 mod settings;
 mod span;
 mod starter;
@@ -70,9 +72,10 @@ pub use rule::{
     RuleCondition,
 };
 pub use schema::schema;
+pub use sealed::{FieldValue, Sealed, Secrets};
 pub use settings::{AccessLog, Admin, Audit, AuditMode, Config, Quotas, RootKey};
 pub use starter::starter;
 pub use target_group::{
     Algorithm, CertificateAuthorities, HealthCheck, OnAllUnhealthy, Target, TargetGroup,
-    TargetLimits, TargetProtocol, TargetTls,
+    TargetHeaders, TargetLimits, TargetProtocol, TargetTls,
 };

@@ -5,7 +5,8 @@ use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::Config;
+use zeroize::Zeroizing;
+
 use crate::diagnostics::{Diagnostic, Diagnostics};
 use crate::document::Document;
 use crate::fault::Fault;
@@ -13,6 +14,7 @@ use crate::reader::{self, Spanned};
 use crate::resolve;
 use crate::span::Source;
 use crate::yaml::{self, Node};
+use crate::{Config, Sealed, Secrets};
 
 /// A configuration that is accepted, and what in it was probably not meant.
 #[derive(Debug, Clone)]
@@ -23,6 +25,58 @@ pub struct Loaded {
     pub warnings: Vec<Diagnostic>,
     /// What it was read from.
     pub text: String,
+    file_name: String,
+}
+
+impl Loaded {
+    /// Opens the sealed values by `open`.
+    ///
+    /// # Errors
+    /// All that do not open, with their places and what `open` says; and those that hold what cannot stand
+    /// there.
+    pub fn open(
+        &self,
+        open: impl Fn(&Sealed) -> Result<Zeroizing<Vec<u8>>, String>,
+    ) -> Result<Secrets, Diagnostics> {
+        let (mut secrets, mut faults) = (Secrets::default(), Vec::new());
+        let groups = self.config.target_groups.iter();
+        for sealed in groups.flat_map(|group| group.request_headers.sealed()) {
+            match open(sealed).and_then(refuse_no_field_value) {
+                Ok(value) => secrets.insert(sealed.path.clone(), value),
+                Err(why) => faults.push((sealed, why)),
+            }
+        }
+        match faults.is_empty() {
+            true => Ok(secrets),
+            false => Err(self.unopened(&faults)),
+        }
+    }
+
+    fn unopened(&self, faults: &[(&Sealed, String)]) -> Diagnostics {
+        let source = Arc::new(Source::new(&self.file_name, &self.text));
+        let (tree, _) = yaml::read(&self.text);
+        let place = |path: &str| tree.as_ref().and_then(|tree| yaml::find(tree, path));
+        let faults = faults.iter().map(|(sealed, why)| {
+            Fault::error(place(&sealed.path).unwrap_or_default(), why.clone())
+                .found("a sealed value")
+                .hint(format!(
+                    "`sealgate kms encrypt --for '{}'` makes one for this place",
+                    sealed.path
+                ))
+        });
+        Diagnostics::new(Diagnostic::all(faults.collect(), &source, tree.as_ref()))
+    }
+}
+
+/// What was opened is to stand in a header; it is not shown where it cannot.
+fn refuse_no_field_value(value: Zeroizing<Vec<u8>>) -> Result<Zeroizing<Vec<u8>>, String> {
+    match std::str::from_utf8(&value).is_ok_and(resolve::is_field_value) {
+        true => Ok(value),
+        false => Err(
+            "what is sealed here is no field value: visible ASCII on one line, without spaces around it"
+                .to_owned(),
+        ),
+    }
 }
 
 impl Config {
@@ -60,6 +114,7 @@ impl Config {
                 config,
                 warnings: diagnostics,
                 text: text.to_owned(),
+                file_name: file_name.to_owned(),
             }),
             None => Err(Diagnostics::new(diagnostics)),
         }
@@ -77,7 +132,7 @@ fn from_tree(
     let Some(document) = document.value else {
         return (None, faults);
     };
-    let (config, resolve_faults) = resolve::resolve(&document, tree.span, directory);
+    let (config, resolve_faults) = resolve::resolve(&document, tree, directory);
     faults.extend(resolve_faults);
     if !resolve::acceptable(&faults) {
         return (None, faults);

@@ -22,14 +22,15 @@ use crate::hints;
 use crate::reader::{Field, Named, OneOrMany, Spanned};
 use crate::span::Span;
 use crate::units::{self, Size, Time};
-use crate::yaml::shorten;
+use crate::yaml::{Node, shorten};
 
 /// The configuration that `document` describes, and its faults; it is of use only if none of them is
 /// an error. Relative paths are taken from `directory`.
-pub(crate) fn resolve(document: &Document, root: Span, directory: &Path) -> (Config, Vec<Fault>) {
+pub(crate) fn resolve(document: &Document, tree: &Node, directory: &Path) -> (Config, Vec<Fault>) {
     let mut resolver = Resolver {
         document,
-        root,
+        tree,
+        root: tree.span,
         directory,
         listeners: Names::new("listener", &document.listeners),
         target_groups: Names::new("target group", &document.target_groups),
@@ -37,6 +38,11 @@ pub(crate) fn resolve(document: &Document, root: Span, directory: &Path) -> (Con
     };
     let config = resolver.config();
     (config, resolver.faults)
+}
+
+/// Whether a header field can have this value.
+pub(crate) fn is_field_value(text: &str) -> bool {
+    check::header_value(text).is_ok()
 }
 
 /// What in a valid configuration was probably not meant.
@@ -47,6 +53,7 @@ pub(crate) fn suspicions(config: &Config, document: &Document) -> Vec<Fault> {
 /// Collects the faults of a document while it is resolved.
 struct Resolver<'a> {
     document: &'a Document,
+    tree: &'a Node,
     root: Span,
     directory: &'a Path,
     listeners: Names<'a>,
@@ -64,6 +71,7 @@ impl<'a> Resolver<'a> {
             root_key: self.root_key(),
             audit: self.audit(),
             quotas: self.quotas(),
+            kms_socket: self.kms_socket(),
             certstore_key: self.certstore_key(),
             bucket_keys: self.bucket_keys(),
             admin: self.admin(),

@@ -19,6 +19,8 @@ pub struct Config {
     pub audit: Audit,
     /// How many calls in a second each principal may make.
     pub quotas: Quotas,
+    /// The socket at which every user of this machine may call the KMS; not there if none is named.
+    pub kms_socket: Option<PathBuf>,
     /// The KMS key that wraps data keys of the store.
     pub certstore_key: String,
     /// Whether the keys of new entries are derived from bucket keys; the KMS wraps one for each if not.

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::{FieldValue, Sealed};
+
 /// Servers that answer the same requests.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TargetGroup {
@@ -19,8 +21,33 @@ pub struct TargetGroup {
     pub health_check: Option<HealthCheck>,
     /// What a target may be asked for.
     pub limits: TargetLimits,
+    /// What is changed in requests to them, after what their rule changes.
+    pub request_headers: TargetHeaders,
     /// At least one; addresses are unique.
     pub targets: Vec<Target>,
+}
+
+/// Changes of the header fields of requests, applied in the order remove, set, add. Names and values in
+/// clear are valid.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct TargetHeaders {
+    /// Fields to remove.
+    pub remove: Vec<String>,
+    /// Fields to replace or add.
+    pub set: Vec<(String, FieldValue)>,
+    /// Fields to add beside those that are there.
+    pub add: Vec<(String, FieldValue)>,
+}
+
+impl TargetHeaders {
+    /// The values that are sealed.
+    pub fn sealed(&self) -> impl Iterator<Item = &Sealed> {
+        let values = self.set.iter().chain(&self.add);
+        values.filter_map(|(_, value)| match value {
+            FieldValue::Plain(_) => None,
+            FieldValue::Sealed(sealed) => Some(sealed),
+        })
+    }
 }
 
 /// One server.

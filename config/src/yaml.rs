@@ -44,6 +44,27 @@ pub(crate) fn path(root: &Node, span: Span) -> String {
     path
 }
 
+/// The place of the value to which `wanted` leads, written as [`path()`] writes it.
+pub(crate) fn find(root: &Node, wanted: &str) -> Option<Span> {
+    find_below(root, root, wanted)
+}
+
+fn find_below(root: &Node, node: &Node, wanted: &str) -> Option<Span> {
+    let children: Vec<&Node> = match &node.value {
+        Value::Scalar(..) => Vec::new(),
+        Value::List(items) => items.iter().collect(),
+        Value::Map(entries) => entries.iter().map(|entry| &entry.value).collect(),
+    };
+    children.into_iter().find_map(|child| {
+        let path = path(root, child.span);
+        match path == wanted {
+            true => Some(child.span),
+            false if wanted.starts_with(&path) => find_below(root, child, wanted),
+            false => None,
+        }
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -54,6 +75,18 @@ mod tests {
             .into_iter()
             .map(|fault| fault.message)
             .collect()
+    }
+
+    #[test]
+    fn a_path_leads_back_to_its_place() {
+        let text = "a: [1, { b.c: x }]\nab: { d: y }\n";
+        let root = read(text).0.expect("a tree");
+        for word in ["1", "x", "y"] {
+            let start = text.rfind(word).expect("a word of the text");
+            let span = Span::new(start, start + 1);
+            assert_eq!(find(&root, &path(&root, span)), Some(span), "{word}");
+        }
+        assert_eq!(find(&root, "a[2]"), None);
     }
 
     #[test]

@@ -8,6 +8,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use config::{FieldValue, Secrets};
 use http::header::{CONNECTION, CONTENT_LENGTH, COOKIE, HOST, TE, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderName, HeaderValue, Version};
 
@@ -242,6 +243,28 @@ impl Edits {
         let name = |name: &String| HeaderName::try_from(name).ok().filter(is_editable);
         let pair = |(field, value): &(String, String)| {
             Some((name(field)?, HeaderValue::try_from(value).ok()?))
+        };
+        Self {
+            remove: edits.remove.iter().filter_map(name).collect(),
+            set: edits.set.iter().filter_map(pair).collect(),
+            add: edits.add.iter().filter_map(pair).collect(),
+        }
+    }
+
+    /// The edits of a target group. What was sealed is marked as sensitive: it is not printed, and HTTP/2
+    /// would not index it.
+    pub fn for_targets(edits: &config::TargetHeaders, secrets: &Secrets) -> Self {
+        let name = |name: &String| HeaderName::try_from(name).ok().filter(is_editable);
+        let pair = |(field, value): &(String, FieldValue)| {
+            let value = match value {
+                FieldValue::Plain(value) => HeaderValue::try_from(value).ok()?,
+                FieldValue::Sealed(sealed) => {
+                    let mut value = HeaderValue::from_bytes(secrets.get(sealed)?).ok()?;
+                    value.set_sensitive(true);
+                    value
+                }
+            };
+            Some((name(field)?, value))
         };
         Self {
             remove: edits.remove.iter().filter_map(name).collect(),

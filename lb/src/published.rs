@@ -7,7 +7,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use config::{Config, TargetProtocol};
+use config::{Config, Secrets, TargetProtocol};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, timeout_at};
 
@@ -55,13 +55,14 @@ impl Published {
     pub fn build(
         config: Arc<Config>,
         previous: Option<&Self>,
+        secrets: &Secrets,
         tls: &UpstreamTls<'_>,
         metrics: &Metrics,
         log: Option<AccessLog>,
     ) -> Result<Arc<Self>, Vec<UpstreamTlsError>> {
         let (mut groups, mut faults) = (Vec::new(), Vec::new());
         for group in &config.target_groups {
-            match build_group(group, previous, tls, metrics.workers()) {
+            match build_group(group, previous, secrets, tls, metrics.workers()) {
                 Ok(group) => groups.push(group),
                 Err(fault) => faults.push(fault),
             }
@@ -204,6 +205,7 @@ impl View {
 fn build_group(
     group: &config::TargetGroup,
     previous: Option<&Published>,
+    secrets: &Secrets,
     tls: &UpstreamTls<'_>,
     workers: usize,
 ) -> Result<Arc<TargetGroup>, UpstreamTlsError> {
@@ -213,7 +215,7 @@ fn build_group(
         TargetProtocol::Http => None,
         TargetProtocol::Https(names) => Some(tls.group(&group.name, names)?),
     };
-    TargetGroup::build(group, tls, former, workers)
+    TargetGroup::build(group, tls, secrets, former, workers)
 }
 
 #[cfg(test)]

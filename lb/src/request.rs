@@ -81,7 +81,8 @@ impl Balancer {
             Action::Forward(forward) => forward,
         };
         let group = self.choose(view, downstream, forward, exchange)?;
-        let prepared = prepare(request, &asked, told, forward, downstream)?;
+        let edits = [&forward.request_headers, group.request_headers()];
+        let prepared = prepare(request, &asked, told, edits, downstream)?;
         let forwarding = Forwarding {
             group,
             worker: self.worker,

@@ -4,13 +4,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
 
 use arc_swap::ArcSwap;
-use config::{Algorithm, HealthCheck, OnAllUnhealthy};
+use config::{Algorithm, HealthCheck, OnAllUnhealthy, Secrets};
 use parking_lot::Mutex;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use crate::balance;
+use crate::headers::Edits;
 use crate::health::{self, Health, Verdict};
 use crate::metrics::Sharded;
 use crate::upstream::connect::Dial;
@@ -23,6 +24,7 @@ pub struct TargetGroup {
     name: Arc<str>,
     config: config::TargetGroup,
     tls: Option<GroupTls>,
+    request_headers: Edits,
     targets: Vec<Arc<Target>>,
     /// Made anew whenever the health of a target changes.
     eligible: ArcSwap<Eligible>,
@@ -48,6 +50,7 @@ impl TargetGroup {
     pub fn build(
         config: &config::TargetGroup,
         tls: Option<GroupTls>,
+        secrets: &Secrets,
         previous: Option<&Arc<Self>>,
         workers: usize,
     ) -> Result<Arc<Self>, UpstreamTlsError> {
@@ -71,6 +74,7 @@ impl TargetGroup {
             name,
             config: config.clone(),
             tls,
+            request_headers: Edits::for_targets(&config.request_headers, secrets),
             eligible: ArcSwap::default(),
             turns: Sharded::new(workers),
         });
@@ -79,6 +83,11 @@ impl TargetGroup {
         }
         group.refresh();
         Ok(group)
+    }
+
+    /// What is changed in requests to it.
+    pub fn request_headers(&self) -> &Edits {
+        &self.request_headers
     }
 
     /// Its name.
@@ -336,7 +345,7 @@ mod tests {
         config: &config::TargetGroup,
         previous: Option<&Arc<TargetGroup>>,
     ) -> Arc<TargetGroup> {
-        TargetGroup::build(config, None, previous, 2).unwrap()
+        TargetGroup::build(config, None, &Secrets::default(), previous, 2).unwrap()
     }
 
     fn picked(group: &TargetGroup, requests: usize) -> Vec<u16> {

@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use certstore::{CertTable, KeyType, ServedCertificate};
 use config::{
     Action, Algorithm, Config, Forward, HealthCheck, HttpVersion, Listener, ListenerLimits,
-    OnAllUnhealthy, Target, TargetGroup, TargetLimits, TargetProtocol,
+    OnAllUnhealthy, Secrets, Target, TargetGroup, TargetHeaders, TargetLimits, TargetProtocol,
 };
 use rcgen::{CertificateParams, KeyPair};
 use rustls::crypto::aws_lc_rs::sign::any_supported_type;
@@ -85,6 +85,7 @@ pub(crate) fn group(ports: &[u16]) -> TargetGroup {
             max_idle_connections: 10,
             idle_timeout: SECOND * 60,
         },
+        request_headers: TargetHeaders::default(),
         targets: ports.iter().map(target).collect(),
     }
 }
@@ -108,6 +109,7 @@ pub(crate) fn config(target_groups: Vec<TargetGroup>) -> Config {
         root_key: None,
         audit: config::Audit::default(),
         quotas: config::Quotas::default(),
+        kms_socket: None,
         certstore_key: "alias/sealgate/certstore".to_owned(),
         bucket_keys: true,
         admin: config::Admin::default(),
@@ -142,7 +144,14 @@ pub(crate) fn try_publish(
         trust: &|name| Err(format!("there is no trust store {name}")),
         certificates: &certificates,
     };
-    Published::build(Arc::new(config), previous, &tls, metrics, log)
+    Published::build(
+        Arc::new(config),
+        previous,
+        &Secrets::default(),
+        &tls,
+        metrics,
+        log,
+    )
 }
 
 /// A self-signed certificate for these names.

@@ -13,7 +13,7 @@ mod dependencies;
 #[cfg(test)]
 mod forwarding;
 #[cfg(test)]
-mod in_use;
+mod kms;
 #[cfg(test)]
 mod lifecycle;
 #[cfg(test)]

@@ -4,7 +4,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 use ipnet::IpNet;
 
-use crate::{CertificateSelector, HostPattern, PathPattern};
+use crate::{CertificateSelector, HostPattern, PathPattern, Sealed};
 
 /// Why a text is refused.
 #[derive(Debug, PartialEq)]
@@ -371,6 +371,27 @@ pub(super) fn header_value(text: &str) -> Checked<String> {
         return Ok(text.to_owned());
     }
     refuse("visible ASCII on one line, without spaces around it", None)
+}
+
+/// The value of a header field, where none can be sealed.
+pub(super) fn header_value_in_clear(text: &str) -> Checked<String> {
+    if text.starts_with(Sealed::PREFIX) {
+        let hint = "a sealed value belongs to the targets that get it: write it in the `request_headers` of \
+                    their target group";
+        return refuse("a value in clear", Some(hint.to_owned()));
+    }
+    header_value(text)
+}
+
+/// `kms:BASE64`.
+pub(super) fn sealed(text: &str) -> Checked<Vec<u8>> {
+    match Sealed::read(text) {
+        Some(ciphertext) => Ok(ciphertext),
+        None => refuse(
+            "`kms:` and base64, as `sealgate kms encrypt --for PATH` prints it",
+            None,
+        ),
+    }
 }
 
 /// Whether `text` is a token (RFC 9110, section 5.6.2).

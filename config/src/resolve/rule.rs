@@ -301,7 +301,7 @@ impl Resolver<'_> {
                     value.value.as_deref()?,
                     value.span,
                     "a field value",
-                    check::header_value,
+                    check::header_value_in_clear,
                 );
                 Some((name?, value?))
             })

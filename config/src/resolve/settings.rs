@@ -44,6 +44,11 @@ impl Resolver<'_> {
         self.file(path, span).map(RootKey::File)
     }
 
+    pub(super) fn kms_socket(&mut self) -> Option<PathBuf> {
+        let path = self.word(&self.document.kms.get()?.socket, "socket", check::filled)?;
+        Some(self.directory.join(path))
+    }
+
     pub(super) fn audit(&mut self) -> Audit {
         let given = self.document.kms.get().and_then(|kms| kms.audit.get());
         let mode = given.and_then(|audit| audit.mode.get());

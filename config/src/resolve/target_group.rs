@@ -7,17 +7,18 @@ use std::time::Duration;
 use super::rule::no_weight;
 use super::{MANY, Resolver, check, items, layer};
 use crate::document::{
-    Address, Algorithm as Balance, FilePath, HealthCheck as Probe, NoHealthCheck,
+    Address, Algorithm as Balance, FilePath, HeaderEdits, HealthCheck as Probe, NoHealthCheck,
     OnAllUnhealthy as WhenUnhealthy, Scheme, Target as TargetDocument, TargetGroup as Document,
     TargetLimits as Limits, TargetTls as Tls, Verify,
 };
 use crate::fault::Fault;
-use crate::reader::{Field, OneOrMany, WordOr};
+use crate::reader::{Field, Named, OneOrMany, WordOr};
 use crate::span::Span;
 use crate::units::{self, Time};
+use crate::yaml;
 use crate::{
-    Algorithm, CertificateAuthorities, HealthCheck, OnAllUnhealthy, Target, TargetGroup,
-    TargetLimits, TargetProtocol, TargetTls, defaults,
+    Algorithm, CertificateAuthorities, FieldValue, HealthCheck, OnAllUnhealthy, Sealed, Target,
+    TargetGroup, TargetHeaders, TargetLimits, TargetProtocol, TargetTls, defaults,
 };
 
 /// A field that probes targets, or says that they are not.
@@ -59,8 +60,41 @@ impl Resolver<'_> {
                 .map_or(OnAllUnhealthy::Refuse, on_all_unhealthy),
             health_check: self.health_check(&group.health_check),
             limits: self.target_limits(group.limits.get()),
+            request_headers: self.target_headers(group.request_headers.get()),
             targets: self.targets(group, span),
         }
+    }
+
+    fn target_headers(&mut self, edits: Option<&HeaderEdits>) -> TargetHeaders {
+        let Some(edits) = edits else {
+            return TargetHeaders::default();
+        };
+        TargetHeaders {
+            remove: self.words(Some(&edits.remove), "remove", check::header_name),
+            set: self.field_values(&edits.set),
+            add: self.field_values(&edits.add),
+        }
+    }
+
+    fn field_values(&mut self, field: &Field<Named<String>>) -> Vec<(String, FieldValue)> {
+        let fields = field.get().map_or(&[][..], |fields| &fields.0);
+        let fields = fields.iter().filter_map(|(name, value)| {
+            let what = "a field name";
+            let name = self.check(name.value.as_deref()?, name.span, what, check::header_name);
+            let value = self.field_value(value.value.as_deref()?, value.span);
+            Some((name?, value?))
+        });
+        fields.collect()
+    }
+
+    fn field_value(&mut self, text: &str, span: Span) -> Option<FieldValue> {
+        if !text.starts_with(Sealed::PREFIX) {
+            let value = self.check(text, span, "a field value", check::header_value);
+            return value.map(FieldValue::Plain);
+        }
+        let ciphertext = self.check(text, span, "a sealed value", check::sealed)?;
+        let path = yaml::path(self.tree, span);
+        Some(FieldValue::Sealed(Sealed { path, ciphertext }))
     }
 
     fn protocol(&mut self, group: &Document) -> TargetProtocol {

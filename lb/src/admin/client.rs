@@ -10,14 +10,15 @@ use rustix::net::sockopt::socket_peercred;
 use rustix::process::geteuid;
 
 use super::place::Place;
-use super::protocol::{Envelope, Refusal, Reply, Request, Response, Step, VERSION};
+use super::protocol::{Answer, Envelope, Refusal, Reply, Request, Step, VERSION};
 use super::wire;
 
 /// A connection to a running balancer, good for one request.
 #[derive(Debug)]
 pub struct Client {
     stream: UnixStream,
-    place: Place,
+    /// The state directory that is meant, where one was named.
+    place: Option<Place>,
 }
 
 /// Why there is no response.
@@ -41,6 +42,21 @@ impl Client {
         let place = Place::of(state)?;
         let stream = UnixStream::connect(socket)?;
         refuse_stranger(&stream, state)?;
+        Self::on(stream, Some(place))
+    }
+
+    /// Connects to `socket`, whatever state directory it is of.
+    ///
+    /// # Errors
+    /// As of [`connect`](Self::connect); who listens must own the directory that the socket is in.
+    pub fn connect_to_socket(socket: &Path) -> io::Result<Self> {
+        let stream = UnixStream::connect(socket)?;
+        let directory = socket.parent().filter(|parent| *parent != Path::new(""));
+        refuse_stranger(&stream, directory.unwrap_or(Path::new(".")))?;
+        Self::on(stream, None)
+    }
+
+    fn on(stream: UnixStream, place: Option<Place>) -> io::Result<Self> {
         stream.set_read_timeout(Some(SILENCE))?;
         stream.set_write_timeout(Some(SILENCE))?;
         Ok(Self { stream, place })
@@ -56,7 +72,7 @@ impl Client {
         request: Request,
         secret: &[u8],
         progress: &dyn Fn(Step),
-    ) -> Result<Response, CallError> {
+    ) -> Result<Answer, CallError> {
         wire::write(
             &mut self.stream,
             &Envelope {
@@ -72,7 +88,10 @@ impl Client {
             match frame.parse()? {
                 Reply::Working => {}
                 Reply::Progress(step) => progress(step),
-                Reply::Done(response) => return Ok(response),
+                Reply::Done(response) => {
+                    let secret = frame.secret;
+                    return Ok(Answer { response, secret });
+                }
                 Reply::Refused(refusal) => return Err(CallError::Refused(refusal)),
             }
         }
@@ -91,16 +110,19 @@ impl Client {
     }
 }
 
-/// Whoever listens must be this user, the owner of the state directory, or root.
-fn refuse_stranger(stream: &UnixStream, state: &Path) -> io::Result<()> {
+/// Whoever listens must be this user, the owner of `directory`, or root.
+fn refuse_stranger(stream: &UnixStream, directory: &Path) -> io::Result<()> {
     let listener = socket_peercred(stream)?.uid.as_raw();
-    let owner = std::fs::metadata(state)?.uid();
+    let owner = std::fs::metadata(directory)?.uid();
     if [geteuid().as_raw(), owner, 0].contains(&listener) {
         return Ok(());
     }
     Err(io::Error::new(
         io::ErrorKind::PermissionDenied,
-        format!("user id {listener} listens there, who does not own the state directory"),
+        format!(
+            "user id {listener} listens there, who does not own {}",
+            directory.display()
+        ),
     ))
 }
 

@@ -9,11 +9,11 @@ use certstore::{CsrRequest, Encoding, EntrySummary, Import, KeyFamily, PrivateKe
 use kms::audit::AuditOptions;
 use kms::quota::RequestQuotas;
 use kms::storage::FileStorage;
-use kms::{Caller, DirectoryLock, Environment, KeyRef, Kms, StateDirectory};
+use kms::{Caller, DirectoryLock, EncryptionContext, Environment, KeyRef, Kms, StateDirectory};
 
-use super::describe::{broken, entry, key, verification};
+use super::describe::{broken, entry, verification};
 use super::protocol::{
-    CertCsr, CertDelete, CertImport, Imported, Refusal, RefusedEntry, Request, Resealed, Response,
+    Answer, CertCsr, CertDelete, CertImport, Imported, Refusal, RefusedEntry, Request, Response,
     Step, TrustImport, Verification,
 };
 use super::wire::Secret;
@@ -97,11 +97,58 @@ impl Custody {
         &self.directory
     }
 
-    /// Does what is asked of keys and certificates.
+    /// Opens a value of the configuration that was encrypted for the place to which `path` leads.
+    ///
+    /// # Errors
+    /// Where it was encrypted for another place, or elsewhere.
+    pub fn open_value(&self, path: &str, ciphertext: &[u8]) -> Result<Secret, kms::Error> {
+        let context = EncryptionContext::new().with(EncryptionContext::CONFIG_PATH, path);
+        self.kms.decrypt(&Caller::Internal, ciphertext, &context)
+    }
+
+    /// Does what the user `peer` asks of keys and certificates.
     ///
     /// # Errors
     /// Why it was not done.
     pub fn handle(
+        &self,
+        peer: u32,
+        request: Request,
+        secret: Secret,
+        progress: &dyn Fn(Step),
+    ) -> Result<Answer, Refusal> {
+        match request {
+            Request::KmsCall { operation } => self.call_kms(peer, &operation, &secret),
+            other => Ok(self.do_on_store(other, secret, progress)?.into()),
+        }
+    }
+}
+
+impl Custody {
+    /// Has an operation of the KMS done, as whom the user `peer` stands for.
+    fn call_kms(&self, peer: u32, operation: &str, input: &[u8]) -> Result<Answer, Refusal> {
+        let caller = self.caller(peer)?;
+        let answer = kms::api::call(&self.kms, &caller, operation, input)?;
+        Ok(Answer {
+            response: Response::KmsAnswered,
+            secret: answer,
+        })
+    }
+
+    /// Whoever owns the state directory or is root could read the root key, and is the account's root; the
+    /// others are whom their user id is mapped to.
+    fn caller(&self, peer: u32) -> Result<Caller, Refusal> {
+        let owner = rustix::process::geteuid().as_raw();
+        if peer == 0 || peer == owner {
+            return Ok(Caller::local(self.kms.identity().root(), peer));
+        }
+        match self.kms.principal_of_uid(peer) {
+            Some(principal) => Ok(Caller::local(principal, peer)),
+            None => Err(nobody(peer)),
+        }
+    }
+
+    fn do_on_store(
         &self,
         request: Request,
         secret: Secret,
@@ -114,18 +161,17 @@ impl Custody {
             Request::StoreVerify => self.verify(progress),
             Request::AuditVerify { archived } => self.verify_audit(archived, progress),
             Request::TrustImport(import) => self.trust_import(&import),
-            Request::StoreReseal { to_key } => self.reseal(to_key.as_deref(), progress),
-            Request::TrustDelete { name, .. } => self.trust_delete(&name),
-            Request::KeyList => self.keys(),
-            Request::KeyDescribe { key } => self.describe(&key),
-            Request::Status | Request::Reload | Request::Drain | Request::Explain(_) => {
+            Request::TrustDelete { name } => self.trust_delete(&name),
+            Request::Status
+            | Request::Reload
+            | Request::Drain
+            | Request::Explain(_)
+            | Request::KmsCall { .. } => {
                 Err(Refusal::failed("no balancer runs on this state directory"))
             }
         }
     }
-}
 
-impl Custody {
     fn import(&self, import: CertImport, secret: Secret) -> Result<Response, Refusal> {
         let key = match secret.is_empty() {
             true => None,
@@ -201,20 +247,6 @@ impl Custody {
         Ok(Response::AuditVerified(Box::new(verification(&found))))
     }
 
-    fn reseal(&self, to: Option<&str>, progress: &dyn Fn(Step)) -> Result<Response, Refusal> {
-        let to = to.map(str::parse).transpose().map_err(Refusal::usage)?;
-        let told = |done, total| progress(Step { done, total });
-        let moved = self.store.reseal(to.as_ref(), &told);
-        let moved = moved.map_err(Refusal::failed)?;
-        Ok(Response::Resealed(Resealed {
-            kms_key: self.directory.identity().key_arn(moved.kms_key),
-            backing_key: moved.backing_key,
-            moved: moved.moved,
-            unchanged: moved.unchanged,
-            bad: moved.bad.iter().map(broken).collect(),
-        }))
-    }
-
     fn trust_import(&self, import: &TrustImport) -> Result<Response, Refusal> {
         let bundle = [(import.pem.source.clone(), import.pem.text.clone())];
         let imported = self.trust.import(&import.name, &bundle, SystemTime::now());
@@ -232,27 +264,17 @@ impl Custody {
         })
     }
 
-    fn keys(&self) -> Result<Response, Refusal> {
-        let keys = self.kms.list_keys(&self.administrator());
-        let keys = keys.map_err(Refusal::failed)?;
-        Ok(Response::Keys(keys.iter().map(key).collect()))
-    }
-
-    fn describe(&self, name: &str) -> Result<Response, Refusal> {
-        let name: KeyRef = name.parse().map_err(Refusal::usage)?;
-        let found = self.kms.describe_key(&self.administrator(), &name);
-        Ok(Response::Keys(vec![key(&found.map_err(Refusal::failed)?)]))
-    }
-
     fn entry(&self, summary: &EntrySummary) -> super::protocol::Entry {
         entry(summary, self.directory.identity())
     }
+}
 
-    /// Whoever may use the admin socket or read the root key is the account's root.
-    fn administrator(&self) -> Caller {
-        Caller::local(
-            self.kms.identity().root(),
-            rustix::process::geteuid().as_raw(),
-        )
+fn nobody(uid: u32) -> Refusal {
+    Refusal {
+        code: Some("AccessDeniedException".into()),
+        ..Refusal::failed(format!(
+            "user id {uid} is nobody to this KMS: its administrator makes it somebody by `sealgate kms \
+             identity map-uid PRINCIPAL {uid}`"
+        ))
     }
 }

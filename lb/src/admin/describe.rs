@@ -6,9 +6,9 @@ use certstore::{BrokenEntry, EntrySummary, Error};
 use jiff::Timestamp;
 use kms::audit::{Verification, file_name};
 use kms::storage::FileStorage;
-use kms::{Identity, KeyMetadata, KeyTier, StateDirectory};
+use kms::{Identity, StateDirectory};
 
-use super::protocol::{AuditFault, AuditVerification, Entry, KeyDescription, RefusedEntry};
+use super::protocol::{AuditFault, AuditVerification, Entry, RefusedEntry};
 
 /// The entries of a store from their clear headers, and the files that are none.
 ///
@@ -133,27 +133,5 @@ pub fn broken(broken: &BrokenEntry) -> RefusedEntry {
     RefusedEntry {
         file: broken.file.clone(),
         reason: broken.reason.to_string(),
-    }
-}
-
-/// A KMS key.
-pub fn key(key: &KeyMetadata) -> KeyDescription {
-    let tier = match key.tier {
-        KeyTier::Owned => "owned",
-        KeyTier::Managed => "managed",
-        KeyTier::Customer => "customer",
-    };
-    KeyDescription {
-        id: key.id.to_string(),
-        arn: key.arn.clone(),
-        tier: tier.to_owned(),
-        description: key.description.clone(),
-        aliases: key.aliases.clone(),
-        created: time(key.created),
-        backing_keys: key
-            .backing_keys
-            .iter()
-            .map(|backing| time(backing.created))
-            .collect(),
     }
 }

@@ -2,13 +2,14 @@
 //!
 //! A connection carries one request. The answer is any number of [`Reply::Working`] and
 //! [`Reply::Progress`], and then one [`Reply::Done`] or [`Reply::Refused`]. The framing is that of
-//! [`super::wire`].
+//! [`super::wire`]; what may be secret travels beside the JSON, in both directions.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use super::place::Place;
+use super::wire::Secret;
 
 pub use certstore::KmsCalls;
 
@@ -20,8 +21,9 @@ pub const VERSION: u32 = 1;
 pub struct Envelope {
     /// [`VERSION`] of the sender.
     pub protocol: u32,
-    /// The state directory that the sender means.
-    pub state: Place,
+    /// The state directory that the sender means; none where it named a socket alone, which is enough for
+    /// [`Request::KmsCall`].
+    pub state: Option<Place>,
     /// What is asked.
     pub request: Request,
 }
@@ -54,11 +56,6 @@ pub enum Request {
     CertDelete(CertDelete),
     /// Open every entry of the store.
     StoreVerify,
-    /// Move every entry to the newest generation of the store's KMS key, or to another.
-    StoreReseal {
-        /// The other.
-        to_key: Option<String>,
-    },
     /// Look at every record of the audit log.
     AuditVerify {
         /// Whether files at its beginning may be gone.
@@ -70,16 +67,12 @@ pub enum Request {
     TrustDelete {
         /// Its name.
         name: String,
-        /// Also where a target group trusts it.
-        #[serde(default)]
-        force: bool,
     },
-    /// The KMS keys that there are.
-    KeyList,
-    /// One KMS key.
-    KeyDescribe {
-        /// Key id, ARN, alias or alias ARN.
-        key: String,
+    /// An operation of the KMS ([`kms::api`]), as whom the peer's user id stands for. The secret is its
+    /// input in JSON.
+    KmsCall {
+        /// Its name: `Encrypt`.
+        operation: String,
     },
 }
 
@@ -137,9 +130,6 @@ pub struct CertDelete {
     pub name: String,
     /// Only the twin of this kind of key.
     pub family: Option<String>,
-    /// Also where a listener or a target group shows it.
-    #[serde(default)]
-    pub force: bool,
 }
 
 /// A bundle of CA certificates.
@@ -172,6 +162,23 @@ pub struct Step {
     pub done: u64,
     /// Of how many.
     pub total: u64,
+}
+
+/// A response, and the secret that goes with it (empty for none).
+pub struct Answer {
+    /// What was done, or found.
+    pub response: Response,
+    /// Travels beside it.
+    pub secret: Secret,
+}
+
+impl From<Response> for Answer {
+    fn from(response: Response) -> Self {
+        Self {
+            response,
+            secret: Secret::default(),
+        }
+    }
 }
 
 /// What was done, or found.
@@ -207,8 +214,6 @@ pub enum Response {
     Verified(Verification),
     /// To [`Request::AuditVerify`].
     AuditVerified(Box<AuditVerification>),
-    /// To [`Request::StoreReseal`].
-    Resealed(Resealed),
     /// To [`Request::TrustImport`].
     Trusted {
         /// How many certificates the trust store now has.
@@ -216,8 +221,8 @@ pub enum Response {
         /// What is remarkable about them.
         remarks: Vec<String>,
     },
-    /// To [`Request::KeyList`] and [`Request::KeyDescribe`].
-    Keys(Vec<KeyDescription>),
+    /// To [`Request::KmsCall`]. The secret is the operation's answer in JSON.
+    KmsAnswered,
 }
 
 /// Why something was not done.
@@ -231,6 +236,9 @@ pub struct Refusal {
     /// The faults of a configuration, for programs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub diagnostics: Option<serde_json::Value>,
+    /// AWS's name for it, of an operation of the KMS: `AccessDeniedException`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub code: Option<Box<str>>,
 }
 
 impl Refusal {
@@ -240,6 +248,7 @@ impl Refusal {
             message: why.to_string(),
             usage: false,
             diagnostics: None,
+            code: None,
         }
     }
 
@@ -270,6 +279,30 @@ impl Refusal {
             message: why.to_string(),
             usage: true,
             diagnostics: None,
+            code: None,
+        }
+    }
+}
+
+impl From<config::Diagnostics> for Refusal {
+    fn from(diagnostics: config::Diagnostics) -> Self {
+        Self {
+            message: diagnostics.render(false),
+            usage: true,
+            diagnostics: Some(diagnostics.to_json()),
+            code: None,
+        }
+    }
+}
+
+impl From<kms::api::Exception> for Refusal {
+    fn from(exception: kms::api::Exception) -> Self {
+        let usage = USAGE.contains(&exception.code);
+        Self {
+            message: exception.message,
+            usage,
+            diagnostics: None,
+            code: Some(exception.code.into()),
         }
     }
 }
@@ -281,6 +314,13 @@ impl fmt::Display for Refusal {
 }
 
 impl std::error::Error for Refusal {}
+
+/// Those of AWS's exceptions by which a request itself is wrong.
+const USAGE: [&str; 3] = [
+    "ValidationException",
+    "SerializationException",
+    "MalformedPolicyDocumentException",
+];
 
 /// A running balancer. Times are RFC 3339.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -498,40 +538,6 @@ pub struct AuditFault {
     pub offset: u64,
     /// All that in words.
     pub message: String,
-}
-
-/// A KMS key. Times are RFC 3339.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct KeyDescription {
-    /// Its id.
-    pub id: String,
-    /// Its ARN.
-    pub arn: String,
-    /// `managed` or `customer`.
-    pub tier: String,
-    /// For people.
-    pub description: String,
-    /// The aliases that point to it.
-    pub aliases: Vec<String>,
-    /// When it was created.
-    pub created: String,
-    /// When each generation of its material was made, oldest first.
-    pub backing_keys: Vec<String>,
-}
-
-/// The store was moved.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Resealed {
-    /// The KMS key under which everything is now.
-    pub kms_key: String,
-    /// The generation of its material.
-    pub backing_key: u32,
-    /// Entries that were moved.
-    pub moved: u64,
-    /// Entries that were there already.
-    pub unchanged: u64,
-    /// Files that could not be moved, and stay as they are.
-    pub bad: Vec<RefusedEntry>,
 }
 
 /// The way of a request, or the place where it ends.

@@ -13,25 +13,48 @@ use tracing::{error, warn};
 use super::control::Control;
 use super::place::Place;
 use super::rendezvous::{Announcement, Rendezvous};
-use super::socket::Handler;
+use super::socket::{Audience, Handler};
 use super::{http, socket};
 
-/// The admin socket and `admin.http`, bound and not yet served.
+/// The admin endpoints, bound and not yet served.
 #[derive(Debug)]
 pub struct Bound {
     state: PathBuf,
-    path: PathBuf,
-    socket: UnixListener,
+    admin: BoundSocket,
+    kms: Option<BoundSocket>,
     http: Option<TcpListener>,
 }
 
-/// Keeps the announcement of the admin socket; dropping it withdraws both.
+/// Where a balancer answers.
+#[derive(Debug, Clone)]
+pub struct Endpoints {
+    /// The admin socket.
+    pub admin: PathBuf,
+    /// The socket of the KMS, for every user.
+    pub kms: Option<PathBuf>,
+    /// The HTTP endpoint.
+    pub http: Option<SocketAddr>,
+}
+
+#[derive(Debug)]
+struct BoundSocket {
+    path: PathBuf,
+    audience: Audience,
+    listener: UnixListener,
+}
+
+/// Keeps the sockets and the announcement; dropping it withdraws all.
 #[derive(Debug)]
 pub struct Served {
-    path: PathBuf,
-    /// Of the socket's file.
-    inode: u64,
+    _sockets: Vec<SocketFile>,
     _announcement: Option<Announcement>,
+}
+
+/// The file of a socket that is served, removed with this.
+#[derive(Debug)]
+struct SocketFile {
+    path: PathBuf,
+    inode: u64,
 }
 
 /// Why an admin endpoint cannot be had.
@@ -39,13 +62,15 @@ pub struct Served {
 pub enum BindError {
     /// The Unix socket.
     #[error(
-        "cannot listen on the admin socket {}: {source}; its directory must be there and writable, \
-         and its path at most 107 bytes long (admin.socket in the configuration names another)",
+        "cannot listen on the socket {}: {source}; its directory must be there and writable, and its \
+         path at most 107 bytes long ({setting} in the configuration names another)",
         path.display()
     )]
     Socket {
         /// Where.
         path: PathBuf,
+        /// Which setting names it.
+        setting: &'static str,
         /// Why not.
         source: io::Error,
     },
@@ -59,28 +84,66 @@ pub enum BindError {
     },
 }
 
-/// Binds the socket at `socket` and the HTTP endpoint at `http` for the balancer of the state
-/// directory `state`, whose lock the caller holds.
+/// Binds the endpoints of the balancer of the state directory `state`, whose lock the caller holds.
 ///
 /// # Errors
 /// Which of them cannot be had, and why.
-pub fn bind(state: &Path, socket: &Path, http: Option<SocketAddr>) -> Result<Bound, BindError> {
-    let bound = socket::bind(socket).map_err(|source| BindError::Socket {
-        path: socket.to_owned(),
-        source,
-    })?;
-    let http = match http {
-        Some(address) => {
-            Some(bind_http(address).map_err(|source| BindError::Http { address, source })?)
-        }
-        None => None,
-    };
+pub fn bind(state: &Path, endpoints: &Endpoints) -> Result<Bound, BindError> {
+    let admin = BoundSocket::bind(&endpoints.admin, Audience::Administrators)?;
+    let kms = endpoints.kms.as_deref();
+    let kms = kms.map(|path| BoundSocket::bind(path, Audience::Everybody));
+    let http = endpoints
+        .http
+        .map(|address| bind_http(address).map_err(|source| BindError::Http { address, source }));
     Ok(Bound {
         state: state.to_owned(),
-        path: socket.to_owned(),
-        socket: bound,
-        http,
+        admin,
+        kms: kms.transpose()?,
+        http: http.transpose()?,
     })
+}
+
+impl BoundSocket {
+    fn bind(path: &Path, audience: Audience) -> Result<Self, BindError> {
+        let listener = socket::bind(path, audience);
+        Ok(Self {
+            listener: listener.map_err(|source| unusable(path, audience, source))?,
+            path: path.to_owned(),
+            audience,
+        })
+    }
+
+    fn serve(
+        self,
+        runtime: &Handle,
+        place: Place,
+        handler: Arc<dyn Handler>,
+    ) -> Result<SocketFile, BindError> {
+        let (audience, listener) = (self.audience, self.listener);
+        let found = std::fs::metadata(&self.path);
+        let found = found.map_err(|source| unusable(&self.path, audience, source))?;
+        runtime.spawn(async move {
+            ended(
+                "socket",
+                socket::serve(listener, audience, place, handler).await,
+            );
+        });
+        Ok(SocketFile {
+            inode: found.ino(),
+            path: self.path,
+        })
+    }
+}
+
+fn unusable(path: &Path, audience: Audience, source: io::Error) -> BindError {
+    BindError::Socket {
+        path: path.to_owned(),
+        setting: match audience {
+            Audience::Administrators => "admin.socket",
+            Audience::Everybody => "kms.socket",
+        },
+        source,
+    }
 }
 
 impl Bound {
@@ -101,29 +164,26 @@ impl Bound {
         handler: Arc<dyn Handler>,
         control: Arc<dyn Control>,
     ) -> Result<Served, BindError> {
-        let socket = self.socket;
-        let gone = |source| BindError::Socket {
-            path: self.path.clone(),
-            source,
-        };
-        let place = Place::of(&self.state).map_err(gone)?;
-        let inode = std::fs::metadata(&self.path).map_err(gone)?.ino();
-        runtime.spawn(async move { ended("socket", socket::serve(socket, place, handler).await) });
+        let place = Place::of(&self.state)
+            .map_err(|source| unusable(&self.admin.path, Audience::Administrators, source))?;
+        let announced = Rendezvous::announce(&self.state, &self.admin.path);
+        let announced = announced.inspect_err(|error| {
+            warn!(%error, "the admin socket is not announced: commands look for DIR/admin.sock");
+        });
+        let sockets = [Some(self.admin), self.kms].into_iter().flatten();
+        let served = sockets.map(|socket| socket.serve(runtime, place, handler.clone()));
+        let sockets = served.collect::<Result<_, _>>()?;
         if let Some(listener) = self.http {
             runtime.spawn(async move { ended("http", http::serve(listener, control).await) });
         }
-        let announced = Rendezvous::announce(&self.state, &self.path).inspect_err(|error| {
-            warn!(%error, "the admin socket is not announced: commands look for DIR/admin.sock");
-        });
         Ok(Served {
-            path: self.path,
-            inode,
+            _sockets: sockets,
             _announcement: announced.ok(),
         })
     }
 }
 
-impl Drop for Served {
+impl Drop for SocketFile {
     fn drop(&mut self) {
         // Another balancer may have the path by now. One that stays is replaced by the next.
         let own = std::fs::metadata(&self.path).is_ok_and(|found| found.ino() == self.inode);

@@ -1,8 +1,9 @@
 //! The server's side of the admin socket.
 //!
-//! Whoever may connect can change what is served, so the socket has mode 0600 and asks the kernel
-//! who its peer is: the balancer's own user or root, nobody else. Requests are bounded in size and
-//! time, and a peer that breaks off harms nobody.
+//! Whoever may connect to the admin socket can change what is served, so it has mode 0600 and asks the
+//! kernel who its peer is: the balancer's own user or root, nobody else. The socket of the KMS is for
+//! every user, for calls of the KMS alone, which asks as whom the peer's user id stands. Requests are
+//! bounded in size and time, and a peer that breaks off harms nobody.
 
 use std::io;
 use std::os::unix::fs::PermissionsExt;
@@ -13,6 +14,7 @@ use std::time::Duration;
 
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::io::AsyncReadExt;
+use tokio::net::unix::UCred;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinHandle;
@@ -21,32 +23,56 @@ use tracing::{debug, warn};
 
 use super::place::Place;
 use super::protocol::{
-    Envelope, EnvelopeVersion, Refusal, Reply, Request, Response, Step, VERSION,
+    Answer, Envelope, EnvelopeVersion, Refusal, Reply, Request, Response, Step, VERSION,
 };
 use super::wire::{self, Secret};
 
 /// What answers the requests.
 pub trait Handler: Send + Sync + 'static {
-    /// Does what is asked. Called on threads that may block, several at once.
+    /// Does what the user `peer` asks. Called on threads that may block, several at once.
     ///
     /// # Errors
     /// Why it was not done.
     fn handle(
         &self,
+        peer: u32,
         request: Request,
         secret: Secret,
         progress: &dyn Fn(Step),
-    ) -> Result<Response, Refusal>;
+    ) -> Result<Answer, Refusal>;
 
     /// The answer to [`Request::Drain`] is out: the process may end.
     fn leave(&self);
 }
 
-/// Binds the admin socket at `path`, in place of one that a killed process left there.
+/// Whom a socket is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Audience {
+    /// The balancer's own user and root, for everything.
+    Administrators,
+    /// Every user of this machine, for calls of the KMS.
+    Everybody,
+}
+
+impl Audience {
+    fn mode(self) -> u32 {
+        match self {
+            Self::Administrators => 0o600,
+            Self::Everybody => 0o666,
+        }
+    }
+
+    /// Whether user `peer` may ask something of a balancer of user `own`.
+    fn has(self, peer: u32, own: u32) -> bool {
+        self == Self::Everybody || peer == own || peer == 0
+    }
+}
+
+/// Binds a socket at `path`, in place of one that a killed process left there.
 ///
 /// # Errors
 /// What the system says, for instance that the path is too long for a socket (107 bytes).
-pub fn bind(path: &Path) -> io::Result<StdListener> {
+pub fn bind(path: &Path, audience: Audience) -> io::Result<StdListener> {
     match std::fs::symlink_metadata(path) {
         Ok(found) if is_socket(&found) => remove_abandoned(path)?,
         Ok(_) => {
@@ -60,7 +86,7 @@ pub fn bind(path: &Path) -> io::Result<StdListener> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.bind(&SockAddr::unix(path)?)?;
     // Nobody connects before listen(2), so that no moment is left to a stranger.
-    std::fs::set_permissions(path, PermissionsExt::from_mode(0o600))?;
+    std::fs::set_permissions(path, PermissionsExt::from_mode(audience.mode()))?;
     socket.listen(BACKLOG)?;
     socket.set_nonblocking(true)?;
     Ok(socket.into())
@@ -81,12 +107,14 @@ fn remove_abandoned(path: &Path) -> io::Result<()> {
     }
 }
 
-/// Answers requests on `listener`, about the state directory `place`, for as long as the future lives.
+/// Answers requests of `audience` on `listener`, about the state directory `place`, for as long as the
+/// future lives.
 ///
 /// # Errors
 /// When the runtime does not take the socket.
 pub async fn serve(
     listener: StdListener,
+    audience: Audience,
     place: Place,
     handler: Arc<dyn Handler>,
 ) -> io::Result<()> {
@@ -98,7 +126,7 @@ pub async fn serve(
             Ok((stream, _)) => {
                 let handler = handler.clone();
                 tokio::spawn(async move {
-                    if let Err(error) = converse(stream, place, handler).await {
+                    if let Err(error) = converse(stream, audience, place, handler).await {
                         debug!(%error, "an admin connection broke off");
                     }
                     drop(permit);
@@ -120,25 +148,13 @@ fn is_socket(found: &std::fs::Metadata) -> bool {
 /// One connection: who is it, what does it ask, the answer.
 async fn converse(
     mut stream: UnixStream,
+    audience: Audience,
     place: Place,
     handler: Arc<dyn Handler>,
 ) -> io::Result<()> {
     let peer = stream.peer_cred()?;
-    if !may_steer(peer.uid(), rustix::process::geteuid().as_raw()) {
-        warn!(
-            uid = peer.uid(),
-            pid = peer.pid(),
-            "a stranger was turned away from the admin socket"
-        );
-        send(&mut stream, &Reply::Refused(stranger(peer.uid()))).await?;
-        // What is sent to us goes unread, but a close before that would take the answer with it.
-        let mut rest = stream.take(wire::REQUEST_LIMIT as u64);
-        timeout(
-            REQUEST_TIME,
-            tokio::io::copy(&mut rest, &mut tokio::io::sink()),
-        )
-        .await??;
-        return Ok(());
+    if !audience.has(peer.uid(), rustix::process::geteuid().as_raw()) {
+        return turn_away(stream, peer).await;
     }
     let frame = timeout(
         REQUEST_TIME,
@@ -146,13 +162,18 @@ async fn converse(
     )
     .await??;
     let Some(frame) = frame else { return Ok(()) };
-    let request = match understand(&frame, place) {
+    let request = match understand(&frame, audience, place) {
         Ok(request) => request,
         Err(refusal) => return send(&mut stream, &Reply::Refused(refusal)).await,
     };
-    let outcome = work(&mut stream, handler.clone(), request, frame.secret).await?;
+    let asked = Asked {
+        peer: peer.uid(),
+        request,
+        secret: frame.secret,
+    };
+    let (outcome, secret) = work(&mut stream, handler.clone(), asked).await?;
     let ending = matches!(outcome, Reply::Done(Response::Draining { .. }));
-    let sent = send(&mut stream, &outcome).await;
+    let sent = send_with(&mut stream, &outcome, &secret).await;
     if ending {
         handler.leave();
     }
@@ -164,8 +185,26 @@ async fn converse(
     Ok(())
 }
 
-/// The request in `frame`, if it is of this protocol.
-fn understand(frame: &wire::Frame, place: Place) -> Result<Request, Refusal> {
+/// Tells somebody whom the socket is not for.
+async fn turn_away(mut stream: UnixStream, peer: UCred) -> io::Result<()> {
+    warn!(
+        uid = peer.uid(),
+        pid = peer.pid(),
+        "a stranger was turned away from the admin socket"
+    );
+    send(&mut stream, &Reply::Refused(stranger(peer.uid()))).await?;
+    // What is sent to us goes unread, but a close before that would take the answer with it.
+    let mut rest = stream.take(wire::REQUEST_LIMIT as u64);
+    timeout(
+        REQUEST_TIME,
+        tokio::io::copy(&mut rest, &mut tokio::io::sink()),
+    )
+    .await??;
+    Ok(())
+}
+
+/// The request in `frame`, if it is of this protocol and for this socket.
+fn understand(frame: &wire::Frame, audience: Audience, place: Place) -> Result<Request, Refusal> {
     let version: EnvelopeVersion = frame.parse().map_err(Refusal::usage)?;
     if version.protocol != VERSION {
         return Err(Refusal::failed(format!(
@@ -175,24 +214,38 @@ fn understand(frame: &wire::Frame, place: Place) -> Result<Request, Refusal> {
         )));
     }
     let envelope = frame.parse::<Envelope>().map_err(Refusal::usage)?;
-    if envelope.state != place {
+    let of_kms = matches!(envelope.request, Request::KmsCall { .. });
+    if audience == Audience::Everybody && !of_kms {
         return Err(Refusal::failed(
-            "the balancer that listens there is that of another state directory, of which yours may be a copy",
+            "this socket is for calls of the KMS alone: use the admin socket",
         ));
     }
-    Ok(envelope.request)
+    match envelope.state {
+        Some(state) if state == place => Ok(envelope.request),
+        None if of_kms => Ok(envelope.request),
+        _ => Err(Refusal::failed(
+            "the balancer that listens there is that of another state directory, of which yours may be a copy",
+        )),
+    }
 }
 
-/// Has `request` done on a thread of its own, and tells the peer how far it has come.
+/// What somebody asks.
+struct Asked {
+    /// The user id.
+    peer: u32,
+    request: Request,
+    secret: Secret,
+}
+
+/// Has it done on a thread of its own, and tells the peer how far it has come.
 async fn work(
     stream: &mut UnixStream,
     handler: Arc<dyn Handler>,
-    request: Request,
-    secret: Secret,
-) -> io::Result<Reply> {
+    asked: Asked,
+) -> io::Result<(Reply, Secret)> {
     let (steps, mut taken) = mpsc::channel(16);
     let mut work: JoinHandle<_> = tokio::task::spawn_blocking(move || {
-        handler.handle(request, secret, &|step| {
+        handler.handle(asked.peer, asked.request, asked.secret, &|step| {
             // A step that the peer is too slow for is left out: a later one follows.
             let _ = steps.try_send(step);
         })
@@ -204,24 +257,25 @@ async fn work(
             biased;
             Some(step) = taken.recv() => send(stream, &Reply::Progress(step)).await?,
             done = &mut work => return Ok(match done {
-                Ok(Ok(response)) => Reply::Done(response),
-                Ok(Err(refusal)) => Reply::Refused(refusal),
-                Err(_) => Reply::Refused(Refusal::failed(
-                    "the balancer failed inside on this request and goes on: look into its log",
-                )),
+                Ok(Ok(answer)) => (Reply::Done(answer.response), answer.secret),
+                Ok(Err(refusal)) => (Reply::Refused(refusal), Secret::default()),
+                Err(_) => (Reply::Refused(broken_inside()), Secret::default()),
             }),
             _ = heartbeat.tick() => send(stream, &Reply::Working).await?,
         }
     }
 }
 
-async fn send(stream: &mut UnixStream, reply: &Reply) -> io::Result<()> {
-    timeout(REPLY_TIME, wire::write_async(stream, reply)).await?
+fn broken_inside() -> Refusal {
+    Refusal::failed("the balancer failed inside on this request and goes on: look into its log")
 }
 
-/// Whether user `peer` may steer a balancer of user `own`.
-fn may_steer(peer: u32, own: u32) -> bool {
-    peer == own || peer == 0
+async fn send(stream: &mut UnixStream, reply: &Reply) -> io::Result<()> {
+    send_with(stream, reply, &[]).await
+}
+
+async fn send_with(stream: &mut UnixStream, reply: &Reply, secret: &[u8]) -> io::Result<()> {
+    timeout(REPLY_TIME, wire::write_async(stream, reply, secret)).await?
 }
 
 fn stranger(uid: u32) -> Refusal {
@@ -244,7 +298,6 @@ mod tests {
 
     use super::*;
     use crate::admin::client::{CallError, Client};
-    use crate::admin::protocol::KeyDescription;
 
     /// Answers what the tests ask, and fails where they want it to.
     struct Fake;
@@ -252,14 +305,18 @@ mod tests {
     impl Handler for Fake {
         fn handle(
             &self,
+            peer: u32,
             request: Request,
             secret: Secret,
             progress: &dyn Fn(Step),
-        ) -> Result<Response, Refusal> {
+        ) -> Result<Answer, Refusal> {
             match request {
-                Request::KeyList => {
+                Request::KmsCall { operation } => {
                     progress(Step { done: 1, total: 2 });
-                    Ok(Response::Keys(Vec::new()))
+                    Ok(Answer {
+                        response: Response::KmsAnswered,
+                        secret: Secret::new(format!("{operation} for {peer}").into_bytes()),
+                    })
                 }
                 Request::Reload => panic!("on purpose"),
                 Request::StoreVerify => Err(Refusal::failed(format!("{} bytes", secret.len()))),
@@ -274,15 +331,19 @@ mod tests {
 
     /// Runs `test` beside a server on a fresh socket.
     fn with_server(test: impl FnOnce(&Path) + Send + 'static) {
+        with_server_for(Audience::Administrators, test);
+    }
+
+    fn with_server_for(audience: Audience, test: impl FnOnce(&Path) + Send + 'static) {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("admin.sock");
-        let listener = bind(&path).unwrap();
+        let listener = bind(&path, audience).unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .unwrap();
         let place = Place::of(directory.path()).unwrap();
-        runtime.spawn(serve(listener, place, Arc::new(Fake)));
+        runtime.spawn(serve(listener, audience, place, Arc::new(Fake)));
         runtime
             .block_on(runtime.handle().spawn_blocking(move || test(&path)))
             .unwrap();
@@ -292,7 +353,13 @@ mod tests {
         Client::connect(path, path.parent().unwrap()).unwrap()
     }
 
-    fn ask(path: &Path, request: Request, secret: &[u8]) -> Result<Response, CallError> {
+    fn describe_key() -> Request {
+        Request::KmsCall {
+            operation: "DescribeKey".to_owned(),
+        }
+    }
+
+    fn ask(path: &Path, request: Request, secret: &[u8]) -> Result<Answer, CallError> {
         connect(path).call(request, secret, &|_| {})
     }
 
@@ -302,18 +369,39 @@ mod tests {
             let mode = std::fs::metadata(path).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600);
         });
-        assert!(may_steer(1000, 1000) && may_steer(0, 1000));
-        assert!(!may_steer(1001, 1000) && !may_steer(1001, 0));
+        let administrators = Audience::Administrators;
+        assert!(administrators.has(1000, 1000) && administrators.has(0, 1000));
+        assert!(!administrators.has(1001, 1000) && !administrators.has(1001, 0));
+    }
+
+    #[test]
+    fn the_socket_of_the_kms_is_for_everybody_and_for_the_kms_alone() {
+        with_server_for(Audience::Everybody, |path| {
+            let mode = std::fs::metadata(path).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o666);
+            match ask(path, Request::Reload, &[]) {
+                Err(CallError::Refused(refusal)) => {
+                    assert!(refusal.message.contains("KMS alone"), "{refusal}");
+                }
+                _ => panic!("not refused"),
+            }
+            let mut client = Client::connect_to_socket(path).unwrap();
+            assert!(client.call(describe_key(), &[], &|_| {}).is_ok());
+        });
+        assert!(Audience::Everybody.has(1001, 1000));
     }
 
     #[test]
     fn a_request_is_answered_with_its_steps() {
         with_server(|path| {
             let steps = std::cell::RefCell::new(Vec::new());
-            let keys = connect(path).call(Request::KeyList, &[], &|step| {
+            let answer = connect(path).call(describe_key(), &[], &|step| {
                 steps.borrow_mut().push(step.done);
             });
-            assert_eq!(keys.unwrap(), Response::Keys(Vec::<KeyDescription>::new()));
+            let answer = answer.unwrap_or_else(|error| panic!("{error}"));
+            let me = rustix::process::geteuid().as_raw();
+            assert_eq!(answer.response, Response::KmsAnswered);
+            assert_eq!(*answer.secret, format!("DescribeKey for {me}").into_bytes());
             assert_eq!(*steps.borrow(), [1]);
         });
     }
@@ -322,7 +410,7 @@ mod tests {
     fn secrets_travel_beside_the_header_and_refusals_come_back() {
         with_server(|path| match ask(path, Request::StoreVerify, &[7; 1200]) {
             Err(CallError::Refused(refusal)) => assert_eq!(refusal.message, "1200 bytes"),
-            other => panic!("{other:?}"),
+            _ => panic!("not refused"),
         });
     }
 
@@ -340,9 +428,9 @@ mod tests {
             drop(StdStream::connect(path).unwrap());
             match ask(path, Request::Reload, &[]) {
                 Err(CallError::Refused(refusal)) => assert!(!refusal.usage),
-                other => panic!("{other:?}"),
+                _ => panic!("not refused"),
             }
-            assert!(ask(path, Request::KeyList, &[]).is_ok());
+            assert!(ask(path, describe_key(), &[]).is_ok());
         });
     }
 
@@ -365,10 +453,10 @@ mod tests {
             let asked =
                 Client::connect(path, copy.path())
                     .unwrap()
-                    .call(Request::KeyList, &[], &|_| {});
+                    .call(describe_key(), &[], &|_| {});
             match asked {
                 Err(CallError::Refused(refusal)) => assert!(refusal.message.contains("copy")),
-                other => panic!("{other:?}"),
+                _ => panic!("not refused"),
             }
         });
     }
@@ -377,14 +465,16 @@ mod tests {
     fn a_socket_that_somebody_listens_on_is_left_alone() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("admin.sock");
-        let _first = bind(&path).unwrap();
-        assert_eq!(bind(&path).unwrap_err().kind(), io::ErrorKind::AddrInUse);
+        let bind = || bind(&path, Audience::Administrators);
+        let _first = bind().unwrap();
+        assert_eq!(bind().unwrap_err().kind(), io::ErrorKind::AddrInUse);
     }
 
     #[test]
     fn a_socket_left_behind_is_replaced_but_a_file_is_not() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("admin.sock");
+        let bind = |path: &Path| bind(path, Audience::Administrators);
         drop(bind(&path).unwrap());
         bind(&path).unwrap();
         let file = directory.path().join("file");

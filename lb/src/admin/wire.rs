@@ -20,8 +20,9 @@ use zeroize::Zeroizing;
 /// The bytes of a secret that travels beside a header.
 pub type Secret = Zeroizing<Vec<u8>>;
 
-/// The longest secret: a private key of 4096 bits takes some 2,400 bytes.
-pub const SECRET_LIMIT: usize = 64 * 1024;
+/// The longest secret: a private key of 4096 bits takes some 2,400 bytes, a page of a thousand grants
+/// some hundred KiB.
+pub const SECRET_LIMIT: usize = 1024 * 1024;
 
 /// The longest header of a request: bundles of certificates stand in it.
 pub const REQUEST_LIMIT: usize = 8 * 1024 * 1024;
@@ -102,17 +103,19 @@ pub fn write(stream: &mut impl Write, header: &impl Serialize, secret: &[u8]) ->
     stream.flush()
 }
 
-/// Writes one frame without a secret, without blocking.
+/// [`write()`], without blocking.
 ///
 /// # Errors
-/// What the stream says.
+/// Those of [`write()`].
 pub async fn write_async(
     stream: &mut (impl AsyncWrite + Unpin),
     header: &impl Serialize,
+    secret: &[u8],
 ) -> io::Result<()> {
     let mut frame = encode(header)?;
-    frame.extend(secret_length(&[])?);
+    frame.extend(secret_length(secret)?);
     stream.write_all(&frame).await?;
+    stream.write_all(secret).await?;
     stream.flush().await
 }
 

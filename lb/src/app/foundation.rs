@@ -6,7 +6,9 @@ use std::time::{Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use certstore::{BrokenEntry, CertTable, Change, ServedCertificate, Watcher};
-use config::{CertificateSelector, Config, Listener, ListenerTls, UnknownSni};
+use config::{
+    CertificateSelector, Config, Diagnostics, Listener, ListenerTls, Loaded, Secrets, UnknownSni,
+};
 use ipnet::IpNet;
 use kms::audit::{AuditLog, AuditMode, AuditOptions, AuditStatus};
 use kms::quota::RequestQuotas;
@@ -72,6 +74,17 @@ impl Foundation {
         })
     }
 
+    /// Opens the sealed values of a configuration.
+    ///
+    /// # Errors
+    /// All that do not open where they stand.
+    pub fn open_secrets(&self, loaded: &Loaded) -> Result<Secrets, Diagnostics> {
+        loaded.open(|sealed| {
+            let opened = self.custody.open_value(&sealed.path, &sealed.ciphertext);
+            opened.map_err(|error| format!("this sealed value does not open here: {error}"))
+        })
+    }
+
     /// Makes a configuration ready, off to the side.
     ///
     /// # Errors
@@ -79,6 +92,7 @@ impl Foundation {
     pub fn prepare(
         &self,
         config: Arc<Config>,
+        secrets: &Secrets,
         previous: Option<&Published>,
         log: Option<AccessLog>,
     ) -> Result<Prepared, Refusal> {
@@ -92,7 +106,14 @@ impl Foundation {
             trust: &trust,
             certificates: &self.table,
         };
-        let built = Published::build(config.clone(), previous, &upstream, &self.metrics, log);
+        let built = Published::build(
+            config.clone(),
+            previous,
+            secrets,
+            &upstream,
+            &self.metrics,
+            log,
+        );
         let published = match built {
             Ok(published) if faults.is_empty() => published,
             Ok(_) => return Err(Refusal::usage(faults.join("\n"))),

@@ -34,7 +34,7 @@ use watch::Digest;
 use crate::admin::Control;
 use crate::admin::protocol::Refusal;
 use crate::admin::rendezvous;
-use crate::admin::server::{self, Bound, Served};
+use crate::admin::server::{self, Bound, Endpoints, Served};
 use crate::admin::supervisor;
 use crate::published::Published;
 use crate::request::Balancer;
@@ -108,12 +108,13 @@ impl App {
     ) -> Result<Arc<Self>, Refusal> {
         limits::raise_open_files();
         let digest = watch::digest_of(loaded.text.as_bytes());
-        let config = Arc::new(loaded.config);
+        let config = Arc::new(loaded.config.clone());
         let workers = worker_count(&config);
         let foundation = Foundation::open(directory.clone(), kms, &config, workers, Some(&lock))?;
         let foundation = Arc::new(foundation);
+        let secrets = foundation.open_secrets(&loaded)?;
         let log = foundation.access_log(&config, None)?;
-        let prepared = foundation.prepare(config.clone(), None, log)?;
+        let prepared = foundation.prepare(config.clone(), &secrets, None, log)?;
         prepared
             .warnings
             .iter()
@@ -255,8 +256,12 @@ fn worker_count(config: &Config) -> usize {
 
 fn bind_admin(directory: &StateDirectory, config: &Config) -> Result<Bound, Refusal> {
     let by_default = || directory.path().join(rendezvous::SOCKET);
-    let socket = config.admin.socket.clone().unwrap_or_else(by_default);
-    server::bind(directory.path(), &socket, config.admin.http).map_err(Refusal::failed)
+    let endpoints = Endpoints {
+        admin: config.admin.socket.clone().unwrap_or_else(by_default),
+        kms: config.kms_socket.clone(),
+        http: config.admin.http,
+    };
+    server::bind(directory.path(), &endpoints).map_err(Refusal::failed)
 }
 
 /// A runtime on a thread of its own, for whatever must not keep a worker waiting: probes, the admin

@@ -36,12 +36,13 @@ impl App {
     fn replace(&self) -> Result<Reloaded, Refusal> {
         let loaded = load(&self.config_file)?;
         let previous = self.published.load_full();
-        let config = Arc::new(loaded.config);
+        let config = Arc::new(loaded.config.clone());
         refuse_unchangeable(previous.config(), &config)?;
+        let secrets = self.foundation.open_secrets(&loaded)?;
         let log = self.foundation.access_log(&config, Some(&previous))?;
         let prepared = self
             .foundation
-            .prepare(config.clone(), Some(&previous), log)?;
+            .prepare(config.clone(), &secrets, Some(&previous), log)?;
         prepared
             .warnings
             .iter()
@@ -89,11 +90,7 @@ async fn forget_former(published: Arc<ArcSwap<Published>>, drain: Duration) {
 
 /// Reads a configuration file.
 pub(super) fn load(path: &std::path::Path) -> Result<config::Loaded, Refusal> {
-    Config::load(path).map_err(|diagnostics| Refusal {
-        message: diagnostics.render(false),
-        usage: true,
-        diagnostics: Some(diagnostics.to_json()),
-    })
+    Config::load(path).map_err(Refusal::from)
 }
 
 /// Binds each listener.
@@ -186,6 +183,7 @@ fn refuse_unchangeable(old: &Config, new: &Config) -> Result<(), Refusal> {
         ("kms.root_key", old.root_key != new.root_key),
         ("kms.audit", old.audit != new.audit),
         ("kms.quotas", old.quotas != new.quotas),
+        ("kms.socket", old.kms_socket != new.kms_socket),
         ("certstore.key", old.certstore_key != new.certstore_key),
         ("admin", old.admin != new.admin),
         ("workers", old.workers != new.workers),

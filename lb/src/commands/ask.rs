@@ -10,7 +10,7 @@ use super::failure::Failure;
 use super::session::Session;
 use crate::admin::client::{CallError, Client};
 use crate::admin::custody::{Custody, CustodyOptions};
-use crate::admin::protocol::{Request, Response, Step};
+use crate::admin::protocol::{Answer, Request, Response, Step};
 use crate::admin::rendezvous::Rendezvous;
 use crate::admin::wire::Secret;
 use crate::app::keys;
@@ -34,6 +34,15 @@ impl Session {
     /// # Errors
     /// Why it was not done, or who holds the directory.
     pub fn perform(&self, request: Request, secret: Secret) -> Result<Response, Failure> {
+        self.carry_out(request, secret)
+            .map(|answer| answer.response)
+    }
+
+    /// [`perform`](Self::perform), with the secret that comes back.
+    ///
+    /// # Errors
+    /// Those of [`perform`](Self::perform).
+    pub fn carry_out(&self, request: Request, secret: Secret) -> Result<Answer, Failure> {
         let directory = self.directory()?;
         let bar = self.output.progress("");
         let progress = |step: Step| {
@@ -46,7 +55,7 @@ impl Session {
                 Ok(lock) => {
                     let custody = self.custody(&directory, &lock);
                     break custody.and_then(|custody| {
-                        let done = custody.handle(request, secret, &progress);
+                        let done = custody.handle(me(), request, secret, &progress);
                         done.map_err(Failure::from)
                     });
                 }
@@ -80,7 +89,8 @@ impl Session {
     /// # Errors
     /// When none runs, or what it answers.
     pub fn ask_running(&self, request: Request) -> Result<Response, Failure> {
-        self.connect()?.call(request, &[], &|_| {}).map_err(failed)
+        let asked = self.connect()?.call(request, &[], &|_| {});
+        asked.map(|answer| answer.response).map_err(failed)
     }
 
     /// Connects to the running balancer.
@@ -122,6 +132,11 @@ pub(super) fn holder() -> String {
         .take_while(|word| !word.starts_with('-'));
     let command = command.take(2).collect::<Vec<_>>().join(" ");
     format!("sealgate {command}, process {}", std::process::id())
+}
+
+/// The user that this process runs as.
+fn me() -> u32 {
+    rustix::process::geteuid().as_raw()
 }
 
 /// A call to the running balancer that failed.

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use certstore::CertTable;
 use clap::Args;
-use config::{AccessLog, Config, Loaded};
+use config::{AccessLog, Config, Diagnostics, Loaded};
 use kms::StateDirectory;
 use rustix::fs::{Access, access};
 use serde_json::json;
@@ -38,13 +38,15 @@ pub struct Check {
 /// Everything that would keep a balancer from serving it.
 pub fn run(session: &Session, options: &Check) -> Result<(), Failure> {
     let loaded = load(session, &options.config)?;
-    let config = Arc::new(loaded.config);
+    let config = Arc::new(loaded.config.clone());
     let directory = session.directory()?;
     let socket = admin_socket(&directory, &config);
     let root = config.root_key.as_ref().map(root_key_source);
     let kms = session.open_kms(&directory, root.as_ref())?;
     let foundation = Foundation::open(directory, kms, &config, 1, None)?;
-    let prepared = foundation.prepare(config.clone(), None, None)?;
+    let secrets = foundation.open_secrets(&loaded);
+    let secrets = secrets.map_err(|diagnostics| shown(session, &diagnostics))?;
+    let prepared = foundation.prepare(config.clone(), &secrets, None, None)?;
     if let Some(AccessLog::File(path)) = &config.access_log {
         log_place(path).map_err(|why| {
             Failure::failed(format!(
@@ -180,13 +182,15 @@ pub(super) fn load(session: &Session, path: &Path) -> Result<Loaded, Failure> {
             ));
             Ok(loaded)
         }
-        Err(diagnostics) => {
-            session
-                .output
-                .diagnostics(&diagnostics.render(session.output.colours_remarks()));
-            Err(session.output.invalid(diagnostics.to_json()))
-        }
+        Err(diagnostics) => Err(shown(session, &diagnostics)),
     }
+}
+
+/// The faults of a configuration, which are shown with this.
+fn shown(session: &Session, diagnostics: &Diagnostics) -> Failure {
+    let rendered = diagnostics.render(session.output.colours_remarks());
+    session.output.diagnostics(&rendered);
+    session.output.invalid(diagnostics.to_json())
 }
 
 const SECONDS_PER_DAY: u64 = 86_400;

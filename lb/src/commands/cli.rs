@@ -9,7 +9,6 @@ use clap_complete::Shell;
 use super::audit::Audit;
 use super::cert::Cert;
 use super::failure::Failure;
-use super::kms::KmsCommand;
 use super::output::{Format, Output};
 use super::session::{Common, Session};
 use super::store::Store;
@@ -46,8 +45,7 @@ pub enum Command {
     #[command(subcommand, after_help = "Example:\n  sealgate trust list")]
     Trust(Trust),
     /// The local key management service
-    #[command(subcommand, after_help = "Example:\n  sealgate kms key list")]
-    Kms(KmsCommand),
+    Kms(kms::Kms),
     /// The sealed store as a whole
     #[command(subcommand, after_help = "Example:\n  sealgate store verify")]
     Store(Store),
@@ -142,7 +140,7 @@ fn dispatch(session: &Session, command: &Command) -> Result<(), Failure> {
         Command::Run(options) => run::run(session, options),
         Command::Cert(command) => cert::run(session, command),
         Command::Trust(command) => trust::run(session, command),
-        Command::Kms(command) => kms::run(session, command),
+        Command::Kms(options) => kms::run(session, options),
         Command::Store(command) => store::run(session, command),
         Command::Audit(command) => audit::run(session, command),
         Command::Explain(options) => running::explain(session, options),

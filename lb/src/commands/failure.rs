@@ -16,6 +16,8 @@ pub struct Failure {
     pub message: String,
     /// What programs are told beside the message.
     pub details: Option<Value>,
+    /// AWS's name for it: `AccessDeniedException`.
+    pub code: Option<Box<str>>,
 }
 
 impl Failure {
@@ -25,6 +27,7 @@ impl Failure {
             status: 1,
             message: why.to_string(),
             details: None,
+            code: None,
         }
     }
 
@@ -34,6 +37,7 @@ impl Failure {
             status: 2,
             message: why.to_string(),
             details: None,
+            code: None,
         }
     }
 
@@ -43,6 +47,7 @@ impl Failure {
             status,
             message: String::new(),
             details: None,
+            code: None,
         }
     }
 
@@ -65,6 +70,9 @@ impl Failure {
         if let Some(details) = &self.details {
             error["details"] = details.clone();
         }
+        if let Some(code) = &self.code {
+            error["code"] = (**code).into();
+        }
         json!({ "error": error })
     }
 }
@@ -76,6 +84,7 @@ impl From<Refusal> for Failure {
             status,
             message: refusal.message,
             details: refusal.diagnostics,
+            code: refusal.code,
         }
     }
 }

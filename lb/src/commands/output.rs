@@ -129,6 +129,7 @@ impl Output {
             status: 2,
             message: message.to_owned(),
             details: Some(faults),
+            code: None,
         }
     }
 

@@ -88,9 +88,8 @@ pub fn explain(session: &Session, options: &Explain) -> Result<(), Failure> {
 /// When none runs, or it has not ended some time after its deadline.
 pub fn drain(session: &Session, options: &Drain) -> Result<(), Failure> {
     let mut client = session.connect()?;
-    let response = client
-        .call(Request::Drain, &[], &|_| {})
-        .map_err(super::ask::failed)?;
+    let answer = client.call(Request::Drain, &[], &|_| {});
+    let response = answer.map_err(super::ask::failed)?.response;
     let Response::Draining {
         connections,
         deadline_s,

@@ -47,9 +47,6 @@ pub enum Trust {
         /// The trust store's name
         #[arg(value_parser = entry_name)]
         name: String,
-        /// Also where a target group of the running balancer trusts it
-        #[arg(long)]
-        force: bool,
     },
 }
 
@@ -62,12 +59,9 @@ pub fn run(session: &Session, command: &Trust) -> Result<(), Failure> {
         Trust::Import { name, ca } => import(session, name, ca),
         Trust::List => list(session),
         Trust::Show { name } => show(session, name),
-        Trust::Delete { name, force } => {
+        Trust::Delete { name } => {
             let done = session.perform(
-                Request::TrustDelete {
-                    name: name.clone(),
-                    force: *force,
-                },
+                Request::TrustDelete { name: name.clone() },
                 Secret::default(),
             )?;
             super::deleted(session, &done)

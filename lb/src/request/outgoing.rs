@@ -5,11 +5,11 @@ use http::{HeaderValue, Method, Request, Version};
 use http_body::Body;
 
 use super::asked::Asked;
-use crate::action::{Forward, origin_form};
+use crate::action::origin_form;
 use crate::downstream::Downstream;
 use crate::error::{End, ProxyError};
 use crate::forward::{self, Prepared};
-use crate::headers::{self, Origin};
+use crate::headers::{self, Edits, Origin};
 use crate::http::incoming::Incoming;
 
 /// What a target is told that the request does not say itself.
@@ -29,7 +29,7 @@ pub(super) fn prepare(
     mut request: Request<Incoming>,
     asked: &Asked,
     told: Told<'_>,
-    forward: &Forward,
+    edits: [&Edits; 2],
     downstream: &Downstream,
 ) -> Result<Prepared, ProxyError> {
     let length = length(&request, &downstream.listener.limits)?;
@@ -47,7 +47,9 @@ pub(super) fn prepare(
         headers::join_cookies(fields);
     }
     headers::set_origin(fields, origin(asked, told, downstream));
-    forward.request_headers.apply(fields);
+    for edits in edits {
+        edits.apply(fields);
+    }
     if expects && !bodiless {
         fields.insert(EXPECT, HeaderValue::from_static("100-continue"));
     } else {

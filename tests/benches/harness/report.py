@@ -22,8 +22,8 @@ def heading(document):
     yield ""
     for server, version in document["versions"].items():
         yield f"- {server}: {version}"
-    for failure in document["failed"]:
-        yield f"- not measured: {failure.splitlines()[0]}"
+    for server, why in document.get("dropped", {}).items():
+        yield f"- {server}: not measured: {why}"
 
 
 # --- everything in one table ---
