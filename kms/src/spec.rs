@@ -148,13 +148,14 @@ impl KeySpec {
 
     /// Whether such a key is a pair on an elliptic curve, Ed25519 included.
     pub fn is_elliptic(self) -> bool {
+        self.is_weierstrass() || self == Self::EccNistEdwards25519
+    }
+
+    /// Whether such a key is a pair on one of the curves of ECDSA, which a key must name.
+    pub fn is_weierstrass(self) -> bool {
         matches!(
             self,
-            Self::EccNistP256
-                | Self::EccNistP384
-                | Self::EccNistP521
-                | Self::EccSecgP256k1
-                | Self::EccNistEdwards25519
+            Self::EccNistP256 | Self::EccNistP384 | Self::EccNistP521 | Self::EccSecgP256k1
         )
     }
 

@@ -85,7 +85,7 @@ pub(super) struct EcdhKey {
 impl EcdhKey {
     pub(super) fn agree(&self, public_key: &[u8]) -> Result<SecretBytes, MaterialError> {
         let invalid = MaterialError::InvalidPublicKey(self.spec);
-        if !is_spki(public_key) {
+        if !is_spki(self.spec, public_key) {
             return Err(invalid);
         }
         let theirs = UnparsedPublicKey::new(ecdh(self.spec), public_key);

@@ -104,3 +104,28 @@ impl Ed25519PublicKey {
 fn verifying_key(raw: &[u8]) -> Option<VerifyingKey> {
     VerifyingKey::from_bytes(raw.try_into().ok()?).ok()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// RFC 8032, section 7.3.
+    #[test]
+    fn ed25519ph_agrees_with_the_rfc() {
+        let seed = hex("833fe62409237b9d62ec77587520911e9a759cec1d19755b7da901b96dca3d42");
+        let key = Ed25519Key::new(Ed25519KeyPair::from_seed_unchecked(&seed).unwrap()).unwrap();
+        let signature = hex(concat!(
+            "98a70222f0b8121aa9d30f813d683f809e462b469c7ff87639499bb94e6dae41",
+            "31f85042463c2a355a2003d062adf5aaa10b8c61e636062aaad11c2a26083406"
+        ));
+        assert_eq!(key.sign_prehashed(b"abc").unwrap(), signature);
+        let public = Ed25519PublicKey::parse(&key.public_key().unwrap()).unwrap();
+        assert!(public.verifies_prehashed(b"abc", &signature));
+        assert!(!public.verifies(b"abc", &signature));
+    }
+
+    fn hex(text: &str) -> Vec<u8> {
+        let byte = |at| u8::from_str_radix(&text[at..at + 2], 16).unwrap();
+        (0..text.len()).step_by(2).map(byte).collect()
+    }
+}

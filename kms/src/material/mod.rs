@@ -266,7 +266,8 @@ impl Material {
     /// Verifies a whole HMAC of a message, in a time that says nothing of where it differs.
     ///
     /// # Errors
-    /// [`MaterialError::InvalidMac`]; [`MaterialError::OtherUsage`] and [`MaterialError::Algorithm`] for what is not this key's.
+    /// [`MaterialError::InvalidMac`]; [`MaterialError::OtherUsage`] and [`MaterialError::Algorithm`] for what
+    /// is not this key's.
     pub fn verify_mac(
         &self,
         algorithm: MacAlgorithm,

@@ -5,6 +5,7 @@ use aws_lc_rs::error::{KeyRejected, Unspecified};
 use pkcs8::PrivateKeyInfoRef;
 
 use super::MaterialError;
+use super::public_key::names_curve;
 use crate::hygiene::scrubbed;
 use crate::secret::SecretBytes;
 use crate::spec::KeySpec;
@@ -47,15 +48,17 @@ pub(super) fn generated<P>(
     scrubbed(generate).map_err(|_| MaterialError::Library("generate a key pair"))
 }
 
-/// What the library parses of PKCS#8; it would not see what follows it.
+/// What the library parses of PKCS#8: it would not see what follows it, and would take a curve that is
+/// spelled out.
 pub(super) fn parsed<P>(
     spec: KeySpec,
     der: &[u8],
     parse: impl FnOnce(&[u8]) -> Result<P, KeyRejected>,
 ) -> Result<P, MaterialError> {
     let parsed = scrubbed(|| {
-        PrivateKeyInfoRef::try_from(der).ok()?;
-        parse(der).ok()
+        let info = PrivateKeyInfoRef::try_from(der).ok()?;
+        let named = names_curve(spec, &info.algorithm);
+        named.then(|| parse(der).ok())?
     });
     parsed.ok_or(MaterialError::KeyMaterial(spec))
 }

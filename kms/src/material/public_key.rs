@@ -1,6 +1,6 @@
 //! Public keys: what anybody may do with a pair.
 
-use pkcs8::spki::SubjectPublicKeyInfoRef;
+use pkcs8::spki::{AlgorithmIdentifierRef, SubjectPublicKeyInfoRef};
 
 use super::MaterialError;
 use super::ec::EcdsaPublicKey;
@@ -30,7 +30,7 @@ impl PublicKey {
     /// [`MaterialError::InvalidPublicKey`] for what is no public key of `spec`.
     pub fn from_der(spec: KeySpec, der: &[u8]) -> Result<Self, MaterialError> {
         let form = match spec {
-            _ if !is_spki(der) => None,
+            _ if !is_spki(spec, der) => None,
             KeySpec::EccNistEdwards25519 => Ed25519PublicKey::parse(der)
                 .map(Box::new)
                 .map(Form::Ed25519),
@@ -113,7 +113,12 @@ impl PublicKey {
 }
 
 /// Whether this is one SubjectPublicKeyInfo and nothing else: the library would take other forms of keys,
-/// and not see what follows them.
-pub(super) fn is_spki(der: &[u8]) -> bool {
-    SubjectPublicKeyInfoRef::try_from(der).is_ok()
+/// and not see what follows them. A curve must be named, not spelled out (RFC 5480, section 2.1.1).
+pub(super) fn is_spki(spec: KeySpec, der: &[u8]) -> bool {
+    SubjectPublicKeyInfoRef::try_from(der).is_ok_and(|key| names_curve(spec, &key.algorithm))
+}
+
+/// Whether a key that needs a curve names it.
+pub(super) fn names_curve(spec: KeySpec, algorithm: &AlgorithmIdentifierRef<'_>) -> bool {
+    !spec.is_weierstrass() || algorithm.parameters_oid().is_ok()
 }
