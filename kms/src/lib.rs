@@ -38,7 +38,8 @@
 //!
 //! # What is in memory
 //! Backing keys, the database key and data keys in use, each in a [`SecretKey`]: pages locked against
-//! swapping, wiped on drop. The root key is there while the database is opened. Round keys and other
+//! swapping, wiped on drop. Pairs are the exception: the library holds a parsed private key on its heap,
+//! which may be swapped, and wipes it on drop. The root key is there while the database is opened. Round keys and other
 //! scratch are wiped from the heap, the stack and the vector registers when each call ends; a test
 //! searches the process's memory for what was forgotten ([`hygiene`]).
 //!
