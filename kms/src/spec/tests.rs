@@ -105,6 +105,35 @@ fn oaep_leaves_room_for_this_much() {
     assert_eq!(SymmetricDefault.max_plaintext(KeySpec::Rsa2048), None);
 }
 
+/// The rules of `GetParametersForImport`: RSA_AES_KEY_WRAP is "supported for wrapping RSA and ECC key
+/// material", RSAES_OAEP "for all types of key material, except RSA key material", and not "with the
+/// RSA_2048 wrapping key spec to wrap ECC_NIST_P521 key material".
+#[test]
+fn material_comes_in_by_what_aws_allows() {
+    use WrappingAlgorithm::{
+        RsaAesKeyWrapSha1, RsaAesKeyWrapSha256, RsaesOaepSha1, RsaesOaepSha256,
+    };
+    let takes = |spec: KeySpec, wrapping| {
+        let direct = [RsaesOaepSha1, RsaesOaepSha256].map(|a| a.wraps(spec, wrapping));
+        let by_aes = [RsaAesKeyWrapSha1, RsaAesKeyWrapSha256].map(|a| a.wraps(spec, wrapping));
+        assert_eq!((direct[0], by_aes[0]), (direct[1], by_aes[1]));
+        (direct[0], by_aes[0])
+    };
+    for wrapping in [KeySpec::Rsa2048, KeySpec::Rsa3072, KeySpec::Rsa4096] {
+        for &spec in KeySpec::ALL {
+            let expected = match spec {
+                KeySpec::EccNistP521 => (wrapping != KeySpec::Rsa2048, true),
+                _ => (!spec.is_rsa(), spec.is_asymmetric()),
+            };
+            assert_eq!(takes(spec, wrapping), expected, "{spec} {wrapping}");
+        }
+    }
+    assert_eq!(
+        takes(KeySpec::EccNistP256, KeySpec::EccNistP256),
+        (false, false)
+    );
+}
+
 #[test]
 fn the_hash_is_that_of_the_name() {
     for algorithm in SigningAlgorithm::ALL {
