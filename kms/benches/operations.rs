@@ -3,13 +3,16 @@
 //! cryptography alone.
 //!
 //! Both sides take turns in rounds, and the ratio is the median of the rounds' ratios, so that a machine
-//! that others use as well does not decide. `cargo bench -p sealgate-kms`; `-- --rounds N` for more.
+//! that others use as well does not decide. `cargo bench -p sealgate-kms`; `-- --rounds N` for more, and
+//! `-- --audit` for the audit log itself, on disk, in the auditor's place.
 
 use std::hint::black_box;
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use kms::aead::{self, NONCE_LEN};
+use kms::audit::AuditOptions;
 use kms::derive::derive;
 use kms::spec::{KeySpec, KeyUsage, MacAlgorithm, MessageType, SigningAlgorithm};
 use kms::storage::MemoryStorage;
@@ -43,7 +46,8 @@ struct Bench {
 }
 
 impl Bench {
-    fn new() -> Result<Self, Error> {
+    /// With the audit log in that directory; none: with an auditor who counts.
+    fn new(log: Option<&Path>) -> Result<Self, Error> {
         let environment = Environment::system();
         let identity = Identity::new("000000000000", "local")?;
         let key = || SecretKey::generate(&*environment.random);
@@ -51,8 +55,12 @@ impl Bench {
         let caller = Caller::local(identity.root(), 1000);
         let storage = Arc::new(MemoryStorage::new());
         let kms = Kms::create(storage, &root, identity, environment.clone())?;
+        let kms = match log {
+            Some(directory) => kms.with_audit_log(directory, AuditOptions::default())?,
+            None => kms.with_auditor(Arc::new(Counter::default())),
+        };
         Ok(Self {
-            kms: kms.with_auditor(Arc::new(Counter::default())),
+            kms,
             caller,
             context: EncryptionContext::new().with("purpose", "bench"),
             key: key(),
@@ -226,7 +234,10 @@ fn rounds() -> usize {
 }
 
 fn main() -> Result<(), Error> {
-    let (bench, rounds) = (Bench::new()?, rounds());
+    let directory = tempfile::tempdir().expect("there is room for a log");
+    let audited = std::env::args().any(|argument| argument == "--audit");
+    let log = audited.then(|| directory.path());
+    let (bench, rounds) = (Bench::new(log)?, rounds());
     println!(
         "{:<34} {:>13} {:>13} {:>12} {:>7}",
         "CPU per call", "whole call", "cryptography", "calls", "ratio"
