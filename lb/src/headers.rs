@@ -178,6 +178,9 @@ pub fn content_length(headers: &HeaderMap) -> Result<Option<u64>, LengthError> {
 /// # Errors
 /// When two differ, or one is no number.
 pub fn agreed_length(headers: &HeaderMap) -> Result<Option<u64>, LengthError> {
+    if let Ok(only) = content_length(headers) {
+        return Ok(only);
+    }
     let mut agreed = None;
     for token in headers.get_all(CONTENT_LENGTH).iter().flat_map(tokens) {
         let digits = !token.is_empty() && token.iter().all(u8::is_ascii_digit);
