@@ -14,7 +14,7 @@ use std::sync::atomic::Ordering;
 use std::time::SystemTime;
 
 use kms::storage::{Expected, Record, Storage, Version};
-use kms::{Environment, KeyRef, Kms};
+use kms::{Environment, KeyRef, Seal};
 use parking_lot::Mutex;
 use uuid::Uuid;
 
@@ -220,7 +220,7 @@ impl SealedStore {
     /// The store whose entries stand in `storage`, sealed under the KMS key `key` by way of bucket keys.
     pub fn new(
         storage: Arc<dyn Storage>,
-        kms: Arc<Kms>,
+        kms: impl Into<Seal>,
         key: KeyRef,
         store_id: Uuid,
         region: String,
@@ -228,7 +228,7 @@ impl SealedStore {
     ) -> Self {
         let wrapping = Wrapping {
             storage: storage.clone(),
-            kms,
+            kms: kms.into(),
             configured: key,
             store: store_id,
             region,
@@ -258,6 +258,11 @@ impl SealedStore {
     /// Lets go of bucket keys that have been in memory for long enough: to be called from time to time.
     pub fn end_bucket_keys(&self) {
         self.sealer.buckets.end(self.now());
+    }
+
+    /// Lets go of every bucket key: the KMS is being sealed.
+    pub fn forget_bucket_keys(&self) {
+        self.sealer.buckets.forget();
     }
 
     /// Checks a certificate and its key, and seals them: nothing is written before all is found good.

@@ -7,7 +7,7 @@ use std::time::SystemTime;
 use kms::message::Header as WrappedHeader;
 use kms::service::Caller;
 use kms::storage::{Expected, Storage};
-use kms::{DataKey, EncryptionContext, Environment, KeyId, KeyRef, Kms, WrappedKey};
+use kms::{DataKey, EncryptionContext, Environment, KeyId, KeyRef, Seal, WrappedKey};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -18,7 +18,7 @@ use crate::store_key::StoreKey;
 /// What has keys wrapped and unwrapped for one store.
 pub(crate) struct Wrapping {
     pub(crate) storage: Arc<dyn Storage>,
-    pub(crate) kms: Arc<Kms>,
+    pub(crate) kms: Seal,
     /// The KMS key that wraps the store's keys, as long as its record names no other.
     pub(crate) configured: KeyRef,
     pub(crate) store: Uuid,
@@ -78,6 +78,7 @@ impl Wrapping {
         let key = KeyRef::Id(self.key_id()?);
         Ok(self
             .kms
+            .get()?
             .generate_data_key(&Caller::Internal, &key, context)?)
     }
 
@@ -94,7 +95,8 @@ impl Wrapping {
         let wrapped = WrappedKey::from_bytes(wrapped.to_vec());
         self.check_key(&wrapped)?;
         self.calls.made.fetch_add(1, Relaxed);
-        let opened = self.kms.open_data_key(&Caller::Internal, &wrapped, context);
+        let kms = self.kms.get()?;
+        let opened = kms.open_data_key(&Caller::Internal, &wrapped, context);
         opened.map_err(|error| match error {
             kms::Error::InvalidCiphertext(_) => Error::Tampered,
             other => other.into(),
@@ -109,9 +111,10 @@ impl Wrapping {
     ) -> Result<Vec<u8>, Error> {
         self.check_key(&WrappedKey::from_bytes(wrapped.to_vec()))?;
         let to = KeyRef::Id(self.key_id()?);
-        let rewrapped = self
-            .kms
-            .re_encrypt(&Caller::Internal, wrapped, context, &to, context);
+        let rewrapped =
+            self.kms
+                .get()?
+                .re_encrypt(&Caller::Internal, wrapped, context, &to, context);
         rewrapped.map_err(|error| match error {
             kms::Error::InvalidCiphertext(_) => Error::Tampered,
             other => other.into(),
@@ -139,7 +142,7 @@ impl Wrapping {
         let Some(recorded) = recorded else {
             // Not kept: an alias may come to point elsewhere.
             let former = Vec::new();
-            let current = self.kms.resolve(&self.configured)?;
+            let current = self.kms.get()?.resolve(&self.configured)?;
             return Ok(Arc::new(StoreKey { current, former }));
         };
         Ok(known.insert(Arc::new(recorded)).clone())
@@ -164,6 +167,7 @@ impl Wrapping {
         let context = self.record_context();
         let sealed = self
             .kms
+            .get()?
             .encrypt(&Caller::Internal, &key, &context, &bytes)?;
         let newest = WrappedKey::from_bytes(sealed.clone())
             .header()
@@ -183,7 +187,10 @@ impl Wrapping {
         let sealed = WrappedKey::from_bytes(parsed.sealed.to_vec());
         let by = sealed.header().ok_or(NO_CIPHERTEXT)?;
         let context = self.record_context();
-        let opened = self.kms.decrypt(&Caller::Internal, parsed.sealed, &context);
+        let opened = self
+            .kms
+            .get()?
+            .decrypt(&Caller::Internal, parsed.sealed, &context);
         let opened = opened.map_err(|error| match error {
             kms::Error::InvalidCiphertext(_) | kms::Error::KeyNotFound(_) => Error::Tampered,
             other => other.into(),
@@ -219,11 +226,16 @@ impl Wrapping {
         let found = wrapped.header().ok_or(NO_CIPHERTEXT)?;
         let keys = self.store_key()?;
         let is_configured = |id| id == found.key_id;
-        if keys.accepts(found.key_id) || self.kms.resolve(&self.configured).is_ok_and(is_configured)
+        if keys.accepts(found.key_id)
+            || self
+                .kms
+                .get()?
+                .resolve(&self.configured)
+                .is_ok_and(is_configured)
         {
             return Ok(());
         }
-        Err(match self.kms.resolve(&KeyRef::Id(found.key_id)) {
+        Err(match self.kms.get()?.resolve(&KeyRef::Id(found.key_id)) {
             Err(kms::Error::KeyNotFound(_)) => Error::ForeignKms(found.key_id),
             Err(damaged) => damaged.into(),
             Ok(_) => Error::ForeignKey {

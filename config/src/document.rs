@@ -54,8 +54,12 @@ pub(crate) struct Document {
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct Kms {
-    /// Where the root key comes from. Left out: where the state directory says.
-    pub(crate) root_key: Field<FilePath>,
+    /// Where the root key comes from: `{ file: PATH }`, `{ credential: NAME }`, `passphrase` or `shamir`.
+    /// Left out: where the state directory says.
+    pub(crate) root_key: Field<WordOr<RootKeyWord, RootKeyPlace>>,
+    /// What a start does without its root key: `refuse`, or `wait` for `sealgate kms unseal` before anything
+    /// is served. Default: `refuse`.
+    pub(crate) on_sealed: Field<OnSealed>,
     /// A Unix socket at which every user of this machine may call the KMS: their rights are those of the
     /// identity that their user id is mapped to. Left out: the administrators alone, by the admin socket.
     #[schemars(length(min = 1))]
@@ -106,6 +110,39 @@ pub(crate) struct Quotas {
     pub(crate) read: Field<u64>,
     /// All other operations. Default: 15.
     pub(crate) change: Field<u64>,
+}
+
+/// Root keys that are with people.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum RootKeyWord {
+    /// Under a passphrase.
+    Passphrase,
+    /// In shares that several people keep.
+    Shamir,
+}
+
+/// Where a root key is; one of these.
+#[derive(Debug, Default, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+#[schemars(extend("minProperties" = 1, "maxProperties" = 1))]
+pub(crate) struct RootKeyPlace {
+    /// Path of a file, mode 0600; a relative one is taken from the directory of the configuration file.
+    #[schemars(length(min = 1))]
+    pub(crate) file: Field<String>,
+    /// Name of a systemd credential.
+    #[schemars(length(min = 1))]
+    pub(crate) credential: Field<String>,
+}
+
+/// What a start does without its root key.
+#[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum OnSealed {
+    /// It ends.
+    Refuse,
+    /// It waits for `sealgate kms unseal`.
+    Wait,
 }
 
 /// A file.

@@ -73,7 +73,7 @@ pub use rule::{
 };
 pub use schema::schema;
 pub use sealed::{FieldValue, Sealed, Secrets};
-pub use settings::{AccessLog, Admin, Audit, AuditMode, Config, Quotas, RootKey};
+pub use settings::{AccessLog, Admin, Audit, AuditMode, Config, OnSealed, Quotas, RootKey};
 pub use starter::starter;
 pub use target_group::{
     Algorithm, CertificateAuthorities, HealthCheck, OnAllUnhealthy, Target, TargetGroup,

@@ -72,6 +72,7 @@ impl<'a> Resolver<'a> {
             audit: self.audit(),
             quotas: self.quotas(),
             kms_socket: self.kms_socket(),
+            on_sealed: self.on_sealed(),
             certstore_key: self.certstore_key(),
             bucket_keys: self.bucket_keys(),
             admin: self.admin(),

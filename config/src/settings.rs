@@ -15,6 +15,8 @@ pub struct Config {
     pub region: Option<String>,
     /// Where the root key comes from; where the state directory says if none is named.
     pub root_key: Option<RootKey>,
+    /// What a start does without it.
+    pub on_sealed: OnSealed,
     /// The log of what is asked of the keys.
     pub audit: Audit,
     /// How many calls in a second each principal may make.
@@ -50,6 +52,22 @@ pub struct Config {
 pub enum RootKey {
     /// A file, mode 0600.
     File(PathBuf),
+    /// Somebody knows its passphrase.
+    Passphrase,
+    /// A systemd credential of this name.
+    Credential(String),
+    /// Several people keep shares of it.
+    Shamir,
+}
+
+/// What a start does without its root key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnSealed {
+    /// It ends.
+    #[default]
+    Refuse,
+    /// It waits until the key management service is unsealed, and serves nothing until then.
+    Wait,
 }
 
 /// The log of what is asked of the keys.

@@ -16,7 +16,7 @@
 //! | offset | bytes | field |
 //! |---|---|---|
 //! | 0 | 4 | `SGKR` |
-//! | 4 | 1 | version: 3 of a key (2 while all were symmetric, 1 before they had policies), 2 of an alias (1 while none could be updated), 1 of all others |
+//! | 4 | 1 | version: 3 of a key (2 while all were symmetric, 1 before they had policies), 2 of an alias (1 while none could be updated), 2 of a header with an old key, 1 of all others |
 //! | 5 | 1 | kind: 1 database, 2 key, 3 alias, 4 grant, 5 identity, 6 audit, 7 import token |
 //! | 6 | 8 | fingerprint of the root key |
 //! | 14 | 16 | id of the database, random |
@@ -31,7 +31,9 @@
 //! record that is changed, renamed, or comes from another database or identity does not open.
 //!
 //! # The bodies
-//! - database: time of creation.
+//! - database: time of creation; in version 2, as long as records may be under the root key before, that
+//!   root key's fingerprint (8 bytes) and the database key that was derived from it, sealed like a backing
+//!   key, with the additional data "database key" ‖ fingerprint.
 //! - alias: time of creation, the 16 bytes of the key's id; from version 2 on the time of its last update.
 //! - key, versions 1 and 2: tier (1 byte: 1 owned, 2 managed, 3 customer), time of creation, description
 //!   (text), number of backing keys (32 bits), and for each its number (32 bits), time of creation and
@@ -89,6 +91,7 @@ mod grant;
 mod identity;
 mod key;
 mod names;
+mod rekey;
 mod seal;
 mod token;
 
@@ -114,13 +117,52 @@ use crate::root_key::{DatabaseId, Fingerprint, RootKey};
 use crate::secret::SecretKey;
 use crate::storage::{Expected, Storage};
 use codec::Why;
-use names::{IDENTITY_PREFIX, alias_of, grant_of, grant_record, key_of};
+use names::{IDENTITY_PREFIX, alias_of, grant_of, grant_record, is_record, key_of};
 use seal::{Clear, Sealer};
 
 /// The records of one KMS, opened with its root key.
 pub(crate) struct Database {
     storage: Arc<dyn Storage>,
     sealer: Sealer,
+    /// What opens records that are still under the root key before.
+    old: Option<Sealer>,
+}
+
+/// What a record holds.
+pub(crate) enum Stored {
+    Key(Box<StoredKey>),
+    Alias(StoredAlias),
+    Grant(Grant),
+    Identity(StoredIdentity),
+    Audit(StoredAudit),
+}
+
+impl Stored {
+    fn open(sealer: &Sealer, record: &str, bytes: &[u8]) -> Result<Self, Why> {
+        if let Some(id) = key_of(record) {
+            sealer.open_key(id, bytes).map(Box::new).map(Self::Key)
+        } else if let Some(alias) = alias_of(record) {
+            sealer.open_alias(alias, bytes).map(Self::Alias)
+        } else if let Some((key, id)) = grant_of(record) {
+            sealer.open_grant(key, id, bytes).map(Self::Grant)
+        } else if record.starts_with(IDENTITY_PREFIX) {
+            sealer.open_identity(record, bytes).map(Self::Identity)
+        } else if record == AUDIT {
+            sealer.open_audit(bytes).map(Self::Audit)
+        } else {
+            Err(NO_RECORD)
+        }
+    }
+
+    fn seal(&self, sealer: &Sealer, environment: &Environment) -> Result<Vec<u8>, Error> {
+        Ok(match self {
+            Self::Key(key) => sealer.seal_key(key, environment)?,
+            Self::Alias(alias) => sealer.seal_alias(alias, environment),
+            Self::Grant(grant) => sealer.seal_grant(grant, environment),
+            Self::Identity(identity) => sealer.seal_identity(identity, environment),
+            Self::Audit(audit) => sealer.seal_audit(&audit.key, &audit.anchor, environment),
+        })
+    }
 }
 
 /// All that a database holds.
@@ -164,9 +206,13 @@ impl Database {
         environment: &Environment,
     ) -> Result<Self, Error> {
         let sealer = Sealer::new(root, id, identity);
-        let record = sealer.seal_header(environment.clock.now(), environment);
+        let record = sealer.seal_header(environment.clock.now(), None, environment);
         storage.put(HEADER, &record, Expected::Absent)?;
-        Ok(Self { storage, sealer })
+        Ok(Self {
+            storage,
+            sealer,
+            old: None,
+        })
     }
 
     /// Opens the database in `storage`.
@@ -189,9 +235,13 @@ impl Database {
         let sealer = Sealer::new(root, clear.database, identity);
         let opened = sealer.open_header(&record.bytes);
         match opened {
-            Ok(()) if clear.fingerprint == root.fingerprint() => Ok(Self { storage, sealer }),
+            Ok(header) if clear.fingerprint == root.fingerprint() => Ok(Self {
+                storage,
+                sealer,
+                old: header.old,
+            }),
             // With the root key's own fingerprint it opens: only that field was changed.
-            Ok(()) => Err(damaged(CHANGED)),
+            Ok(_) => Err(damaged(CHANGED)),
             Err(_) if clear.fingerprint != root.fingerprint() => Err(Error::WrongRootKey {
                 place: root.place().to_owned(),
                 found: root.fingerprint().to_string(),
@@ -237,22 +287,19 @@ impl Database {
     }
 
     fn load_record(&self, record: &str, contents: &mut Contents) -> Result<(), Why> {
-        if let Some(id) = key_of(record) {
-            let key = self.sealer.open_key(id, &self.read(record)?)?;
-            contents.keys.push(key);
-        } else if let Some(alias) = alias_of(record) {
-            let alias = self.sealer.open_alias(alias, &self.read(record)?)?;
-            contents.aliases.push(alias);
-        } else if let Some((key, id)) = grant_of(record) {
-            let grant = self.sealer.open_grant(key, id, &self.read(record)?)?;
-            contents.grants.push(grant);
-        } else if record.starts_with(IDENTITY_PREFIX) {
-            let identity = self.sealer.open_identity(record, &self.read(record)?)?;
-            contents.identities.push(identity);
-        } else if record == AUDIT {
-            self.sealer.open_audit(&self.read(record)?)?;
-        } else if record != HEADER {
-            return Err("no record of this database is called so");
+        if record == HEADER {
+            return Ok(());
+        }
+        if !is_record(record) {
+            return Err(NO_RECORD);
+        }
+        let bytes = self.read(record)?;
+        match Stored::open(self.sealer_of(&bytes)?, record, &bytes)? {
+            Stored::Key(key) => contents.keys.push(*key),
+            Stored::Alias(alias) => contents.aliases.push(alias),
+            Stored::Grant(grant) => contents.grants.push(grant),
+            Stored::Identity(identity) => contents.identities.push(identity),
+            Stored::Audit(_) => {}
         }
         Ok(())
     }
@@ -272,7 +319,10 @@ impl Database {
     /// [`Error::DamagedRecord`]; or what the storage says.
     pub(crate) fn audit(&self) -> Result<Option<StoredAudit>, Error> {
         let record = self.storage.get(AUDIT)?;
-        let opened = record.map(|record| self.sealer.open_audit(&record.bytes));
+        let opened = record.map(|record| {
+            let sealer = self.sealer_of(&record.bytes)?;
+            sealer.open_audit(&record.bytes)
+        });
         opened.transpose().map_err(|why| Error::DamagedRecord {
             record: AUDIT.to_owned(),
             why,
@@ -399,6 +449,8 @@ fn stored_policy(kind: PolicyKind, text: &str) -> Result<PolicyDocument, Why> {
 fn stored_principal(arn: &str) -> Result<Principal, Why> {
     arn.parse().map_err(|_| "an ARN in it names no principal")
 }
+
+const NO_RECORD: Why = "no record of this database is called so";
 
 #[cfg(test)]
 mod tests;

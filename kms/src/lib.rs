@@ -72,6 +72,7 @@ pub mod policy;
 pub mod principal;
 pub mod quota;
 pub mod root_key;
+pub mod seal;
 pub mod secret;
 pub mod service;
 pub mod spec;
@@ -99,6 +100,7 @@ pub use material::{Material, MaterialError};
 pub use policy::{Action, Explanation, Reason};
 pub use principal::{Principal, PrincipalKind};
 pub use root_key::{NewRoot, RootKey, RootKeySource, Share, Sharing, Unlock};
+pub use seal::Seal;
 pub use secret::{SecretBytes, SecretKey};
 pub use service::{
     Alias, DataKeyPairBlob, ImportParameters, KeyImport, Kms, NewKey, NewPolicy, Question,
@@ -108,4 +110,4 @@ pub use spec::{
     EncryptionAlgorithm, KeyAgreementAlgorithm, KeySpec, KeyUsage, MacAlgorithm, MessageType,
     SigningAlgorithm, WrappingAlgorithm,
 };
-pub use state::{DirectoryLock, InitOptions, StateDirectory};
+pub use state::{DirectoryLock, InitOptions, RootInForce, StateDirectory};

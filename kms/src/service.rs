@@ -20,6 +20,7 @@ mod key_state;
 mod keys;
 mod pairs;
 mod policies;
+mod rekey;
 mod replica;
 mod rotation;
 mod tags;

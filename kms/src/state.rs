@@ -29,8 +29,10 @@
 //! `init` refuses, and the manifest must come from a backup.
 
 mod lock;
+mod root;
 
 pub use lock::DirectoryLock;
+pub use root::RootInForce;
 
 use std::fs;
 use std::io;
@@ -47,7 +49,8 @@ use crate::environment::Environment;
 use crate::error::Error;
 use crate::key::Identity;
 use crate::root_key::{
-    self, Places, RootKey, RootKeyFile, RootKeySource, Share, Sharing, Unlock, record_name,
+    self, Fingerprint, Places, RootKey, RootKeyFile, RootKeySource, Share, Sharing, Unlock,
+    record_name,
 };
 use crate::service::Kms;
 use crate::storage::{Expected, FileStorage, FileSystem, Storage, SystemFiles, parent};
@@ -59,8 +62,8 @@ pub struct StateDirectory {
     store_id: Uuid,
     identity: Identity,
     root_key: RootKeySource,
-    /// Where the root key will be, while the database is sealed anew.
-    next_root_key: Option<RootKeySource>,
+    /// Where the root key goes, while the database is sealed anew.
+    next: Option<NextRoot>,
     /// Named by whoever opens it, before everything else that names one.
     named: Option<RootKeySource>,
     remarks: Vec<String>,
@@ -219,34 +222,60 @@ impl StateDirectory {
     ) -> Result<Kms, Error> {
         let storage = Arc::new(FileStorage::new(self.kms_directory()));
         let (id, fingerprint) = Database::described(&*storage)?;
-        let places = self.places(root)?;
+        let places = self.places(root, fingerprint)?;
         let (root, _) = root_key::open(&places, fingerprint, id, unlock)?;
         let opened = Kms::open(storage, &root, self.identity.clone(), environment);
         opened.map_err(|error| foreign(error, &self.identity))
     }
 
-    /// Where the root key may be: of files, the first that is named, and the one to which it goes.
-    fn places(&self, root: Option<&RootKeySource>) -> Result<Places<'static>, Error> {
-        let named = self.named.iter().chain(root).chain([&self.root_key]);
-        let mut places = Places::new(&self.path, named.cloned().collect());
-        if let Some(next) = &self.next_root_key {
-            places.add(next);
-        }
+    /// Where the root key `fingerprint` may be: where somebody names it, or where it went.
+    fn places(
+        &self,
+        root: Option<&RootKeySource>,
+        fingerprint: Fingerprint,
+    ) -> Result<Places<'static>, Error> {
+        let places = self.places_on(SystemFiles, root, fingerprint);
         for file in &places.files {
             refuse_inside(file, &self.path)?;
         }
         Ok(places)
     }
 
+    fn places_on<F: FileSystem + Clone + 'static>(
+        &self,
+        files: F,
+        root: Option<&RootKeySource>,
+        fingerprint: Fingerprint,
+    ) -> Places<'static> {
+        let next = self.next.iter();
+        let next = next.filter(|next| next.fingerprint == fingerprint.to_string());
+        let mut named: Vec<_> = next.map(|next| next.root_key.clone()).collect();
+        match &self.named {
+            Some(explicit) => named.push(explicit.clone()),
+            None => named.extend(root.into_iter().chain([&self.root_key]).cloned()),
+        }
+        Places::on(files, &self.path, named)
+    }
+
+    /// The same directory, as its manifest describes it by now.
+    ///
+    /// # Errors
+    /// As of [`open`](Self::open).
+    pub fn reopened(&self) -> Result<Self, Error> {
+        Ok(Self {
+            named: self.named.clone(),
+            ..Self::open(&self.path)?
+        })
+    }
+
     fn manifest(&self) -> Manifest {
-        let known = matches!(self.root_key, RootKeySource::File(_)) && self.next_root_key.is_none();
         Manifest {
-            format: if known { 1 } else { FORMAT },
+            format: FORMAT,
             store: self.store_id,
             account: self.identity.account.clone(),
             region: self.identity.region.clone(),
             root_key: self.root_key.clone(),
-            next_root_key: self.next_root_key.clone(),
+            next: self.next.clone(),
         }
     }
 }
@@ -256,12 +285,7 @@ impl StateDirectory {
     ///
     /// # Errors
     /// As of [`Kms::with_audit_log`].
-    pub fn audited(
-        &self,
-        kms: Kms,
-        options: AuditOptions,
-        _lock: &DirectoryLock,
-    ) -> Result<Kms, Error> {
+    pub fn audited(&self, kms: Kms, options: AuditOptions) -> Result<Kms, Error> {
         let directory = self.audit_directory();
         // State directories that were made before there was a log have no place for it.
         create_directories(&SystemFiles, &directory)?;
@@ -393,7 +417,7 @@ impl Plan {
             store_id: self.store_id(files, &*kms, &mut remarks)?,
             identity: self.identity.clone(),
             root_key: self.root_key.clone(),
-            next_root_key: None,
+            next: None,
             named: None,
             remarks,
         };
@@ -611,7 +635,7 @@ fn join(mut path: PathBuf, rest: &Path) -> PathBuf {
 // === the manifest ===
 
 /// `manifest.json`.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Manifest {
     format: u32,
@@ -620,7 +644,18 @@ struct Manifest {
     region: String,
     root_key: RootKeySource,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    next_root_key: Option<RootKeySource>,
+    next: Option<NextRoot>,
+}
+
+/// Where the root key goes, while the database is sealed anew.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NextRoot {
+    root_key: RootKeySource,
+    /// Which root key it is: it is in force once the database's header names it.
+    fingerprint: String,
+    /// Which one it replaces.
+    from: String,
 }
 
 impl Manifest {
@@ -642,14 +677,22 @@ impl Manifest {
             store_id: self.store,
             identity: identity.map_err(|error| error.to_string())?,
             root_key: self.root_key,
-            next_root_key: self.next_root_key,
+            next: self.next,
             named: None,
             remarks: Vec::new(),
         })
     }
 
+    /// In the oldest format that can say it.
     fn to_json(&self) -> Vec<u8> {
-        let mut json = serde_json::to_vec_pretty(self).expect("a manifest is plain data");
+        let oldest = Self {
+            format: match (&self.root_key, &self.next) {
+                (RootKeySource::File(_), None) => 1,
+                _ => FORMAT,
+            },
+            ..self.clone()
+        };
+        let mut json = serde_json::to_vec_pretty(&oldest).expect("a manifest is plain data");
         json.push(b'\n');
         json
     }

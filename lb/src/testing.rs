@@ -110,6 +110,7 @@ pub(crate) fn config(target_groups: Vec<TargetGroup>) -> Config {
         audit: config::Audit::default(),
         quotas: config::Quotas::default(),
         kms_socket: None,
+        on_sealed: config::OnSealed::Refuse,
         certstore_key: "alias/sealgate/certstore".to_owned(),
         bucket_keys: true,
         admin: config::Admin::default(),

@@ -65,6 +65,11 @@ impl Held {
         });
     }
 
+    /// Lets go of all.
+    pub(super) fn forget(&self) {
+        self.0.lock().clear();
+    }
+
     #[cfg(test)]
     pub(super) fn count(&self) -> usize {
         let places = self.0.lock();

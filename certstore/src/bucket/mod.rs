@@ -172,6 +172,12 @@ impl BucketKeys {
         self.held.end(now);
     }
 
+    /// Lets go of every key.
+    pub(crate) fn forget(&self) {
+        *self.current.lock() = None;
+        self.held.forget();
+    }
+
     // === Choosing ===
 
     /// `bucket` with at least one entry left; none where that cannot be.

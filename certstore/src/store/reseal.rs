@@ -114,7 +114,7 @@ impl SealedStore {
         let wrapping = &self.sealer.wrapping;
         let before = wrapping.store_key()?;
         let current = match to {
-            Some(key) => wrapping.kms.resolve(key)?,
+            Some(key) => wrapping.kms.get()?.resolve(key)?,
             None => before.current,
         };
         let mut keys = StoreKey {

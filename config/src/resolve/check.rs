@@ -110,6 +110,15 @@ pub(super) fn filled(text: &str) -> Checked<String> {
     refuse("text without control characters", None)
 }
 
+/// The name of a systemd credential, which is a file name.
+pub(super) fn credential(text: &str) -> Checked<String> {
+    let is_name = !text.is_empty() && text != "." && text != "..";
+    if is_name && !text.contains(|letter: char| letter == '/' || letter.is_control()) {
+        return Ok(text.to_owned());
+    }
+    refuse("the name of a credential, without `/`", None)
+}
+
 /// Which entries of the sealed store.
 pub(super) fn selector(text: &str) -> Checked<CertificateSelector> {
     let name = entry_name(text)?;

@@ -8,12 +8,13 @@ use ipnet::IpNet;
 
 use super::{MANY, Resolver, check};
 use crate::document::{
-    AccessLogWord, Admin as AdminDocument, AuditMode as Mode, Quotas as QuotasDocument,
+    AccessLogWord, Admin as AdminDocument, AuditMode as Mode, OnSealed as OnSealedWord,
+    Quotas as QuotasDocument, RootKeyPlace, RootKeyWord,
 };
 use crate::fault::Fault;
 use crate::reader::{Field, WordOr};
 use crate::span::Span;
-use crate::{AccessLog, Admin, Audit, AuditMode, Quotas, RootKey, defaults};
+use crate::{AccessLog, Admin, Audit, AuditMode, OnSealed, Quotas, RootKey, defaults};
 
 impl Resolver<'_> {
     pub(super) fn version(&mut self) {
@@ -40,8 +41,45 @@ impl Resolver<'_> {
     }
 
     pub(super) fn root_key(&mut self) -> Option<RootKey> {
-        let (path, span) = self.document.kms.get()?.root_key.spanned()?;
-        self.file(path, span).map(RootKey::File)
+        let (place, span) = self.document.kms.get()?.root_key.spanned()?;
+        match place {
+            WordOr::Word(RootKeyWord::Passphrase) => Some(RootKey::Passphrase),
+            WordOr::Word(RootKeyWord::Shamir) => Some(RootKey::Shamir),
+            WordOr::Map(place) => self.root_key_place(place, span),
+        }
+    }
+
+    fn root_key_place(&mut self, place: &RootKeyPlace, span: Span) -> Option<RootKey> {
+        let mut given: Vec<_> = [place.file.span(), place.credential.span()]
+            .into_iter()
+            .flatten()
+            .collect();
+        given.sort_unstable();
+        match given[..] {
+            [] => self.report(
+                Fault::error(span, "no place of the root key is named")
+                    .allowed("one of `file` and `credential`, or the word `passphrase` or `shamir`")
+                    .hint("such as `file: /etc/sealgate/root.key`".to_owned()),
+            ),
+            [first, second, ..] => self.report(
+                Fault::error(second, "a second place of the root key is named")
+                    .related(first, "this is one already")
+                    .hint("remove one of the two".to_owned()),
+            ),
+            [_] => {}
+        }
+        let file = self.word(&place.file, "file", check::filled);
+        let credential = self.word(&place.credential, "credential", check::credential);
+        file.map(|file| RootKey::File(self.directory.join(file)))
+            .or(credential.map(RootKey::Credential))
+    }
+
+    pub(super) fn on_sealed(&mut self) -> OnSealed {
+        let kms = self.document.kms.get();
+        match kms.and_then(|kms| kms.on_sealed.get()) {
+            Some(OnSealedWord::Wait) => OnSealed::Wait,
+            Some(OnSealedWord::Refuse) | None => OnSealed::Refuse,
+        }
     }
 
     pub(super) fn kms_socket(&mut self) -> Option<PathBuf> {

@@ -43,6 +43,15 @@ pub(crate) fn identity_record(identity: &Principal) -> String {
     format!("{IDENTITY_PREFIX}{}", digits.collect::<String>())
 }
 
+/// Whether a record of this database, but its header, may be called so.
+pub(super) fn is_record(record: &str) -> bool {
+    key_of(record).is_some()
+        || alias_of(record).is_some()
+        || grant_of(record).is_some()
+        || record.starts_with(IDENTITY_PREFIX)
+        || record == AUDIT
+}
+
 /// The record that says that there is a database.
 pub(crate) const HEADER: &str = "database";
 /// The record of the audit log.

@@ -1,5 +1,6 @@
 //! The seal around every record, whatever it holds.
 
+use std::convert::Infallible;
 use std::time::SystemTime;
 
 use super::codec::{CHANGED, CUT, LATER, Reader, Why, put_text, put_time};
@@ -29,10 +30,30 @@ impl Sealer {
         }
     }
 
-    pub(super) fn seal_header(&self, created: SystemTime, environment: &Environment) -> Vec<u8> {
-        self.seal(Kind::Database, HEADER, environment, |body, _| {
-            put_time(body, created);
-        })
+    /// The same records, under another root key.
+    pub(super) fn under(&self, root: &RootKey) -> Self {
+        Self::new(root, self.database, &self.identity)
+    }
+
+    /// The header, with the key of the root key before as long as records may be under it.
+    pub(super) fn seal_header(
+        &self,
+        created: SystemTime,
+        old: Option<&Self>,
+        environment: &Environment,
+    ) -> Vec<u8> {
+        let version = old.map_or(1, |_| HEADER_WITH_OLD_KEY);
+        self.seal_as(
+            (Kind::Database, version),
+            HEADER,
+            environment,
+            |body, key| {
+                put_time(body, created);
+                if let Some(old) = old {
+                    put_old_key(body, key, old, environment);
+                }
+            },
+        )
     }
 
     /// A record whose body `write` appends, with the record's key at hand.
@@ -43,8 +64,18 @@ impl Sealer {
         environment: &Environment,
         write: impl FnOnce(&mut Vec<u8>, &SecretKey),
     ) -> Vec<u8> {
+        self.seal_as((kind, kind.version()), name, environment, write)
+    }
+
+    fn seal_as(
+        &self,
+        (kind, version): (Kind, u8),
+        name: &str,
+        environment: &Environment,
+        write: impl FnOnce(&mut Vec<u8>, &SecretKey),
+    ) -> Vec<u8> {
         let clear = Clear {
-            version: kind.version(),
+            version,
             kind: kind as u8,
             fingerprint: self.fingerprint,
             database: self.database,
@@ -84,9 +115,8 @@ impl Sealer {
         self.open_body(name, &clear, record)
     }
 
-    /// The header, whose body is read for its authenticity, under this sealer's root key whatever
-    /// fingerprint it shows.
-    pub(super) fn open_header(&self, record: &[u8]) -> Result<(), Why> {
+    /// The header, under this sealer's root key whatever fingerprint it shows.
+    pub(super) fn open_header(&self, record: &[u8]) -> Result<Header, Why> {
         let clear = Clear::parse(record)?;
         if clear.kind != Kind::Database as u8 {
             return Err("it is a record of another kind");
@@ -95,10 +125,34 @@ impl Sealer {
             fingerprint: self.fingerprint,
             ..clear
         };
-        let (body, _) = self.open_body(HEADER, &mine, record)?;
+        let (body, key) = self.open_body(HEADER, &mine, record)?;
         let mut body = Reader(&body);
-        body.time()?;
-        body.end()
+        let created = body.time()?;
+        let old = match mine.version {
+            1 => None,
+            HEADER_WITH_OLD_KEY => Some(self.read_old(&mut body, &key)?),
+            _ => return Err(LATER),
+        };
+        body.end()?;
+        Ok(Header { created, old })
+    }
+
+    /// What opens the records that are still under the root key before.
+    fn read_old(&self, body: &mut Reader<'_>, record_key: &SecretKey) -> Result<Self, Why> {
+        let fingerprint = Fingerprint::from_bytes(body.array()?);
+        let nonce = body.array()?;
+        let sealed: [u8; SecretKey::LEN] = body.array()?;
+        let tag = body.array()?;
+        let key = SecretKey::try_fill(|key| {
+            *key = sealed;
+            aead::open(record_key, &nonce, &old_key_data(fingerprint), key, &tag)
+        });
+        Ok(Self {
+            key: key.map_err(|_| CHANGED)?,
+            fingerprint,
+            database: self.database,
+            identity: self.identity.clone(),
+        })
     }
 
     fn open_body(
@@ -128,6 +182,39 @@ impl Sealer {
         }
         data
     }
+}
+
+/// What the header says.
+pub(super) struct Header {
+    pub(super) created: SystemTime,
+    /// What opens the records that are still under the root key before, if there may be any.
+    pub(super) old: Option<Sealer>,
+}
+
+/// Appends the key of the root key before, sealed by itself: the body must never hold it in plain.
+fn put_old_key(
+    body: &mut Vec<u8>,
+    record_key: &SecretKey,
+    old: &Sealer,
+    environment: &Environment,
+) {
+    let nonce = environment.random_bytes();
+    let data = old_key_data(old.fingerprint);
+    let mut tag = [0; TAG_LEN];
+    let sealed = SecretKey::try_fill(|out| {
+        out.copy_from_slice(old.key.expose());
+        tag = aead::seal(record_key, &nonce, &data, out);
+        Ok::<_, Infallible>(())
+    });
+    let Ok(sealed) = sealed;
+    body.extend_from_slice(old.fingerprint.as_bytes());
+    body.extend_from_slice(&nonce);
+    body.extend_from_slice(sealed.expose());
+    body.extend_from_slice(&tag);
+}
+
+fn old_key_data(fingerprint: Fingerprint) -> Vec<u8> {
+    [&b"database key"[..], fingerprint.as_bytes()].concat()
 }
 
 /// Which kind of thing a record holds.
@@ -199,6 +286,8 @@ impl Clear {
     }
 }
 
+/// The version of a header that holds the key of the root key before.
+const HEADER_WITH_OLD_KEY: u8 = 2;
 const MAGIC: &[u8; 4] = b"SGKR";
 const NEWEST_VERSION: u8 = 3;
 /// Bytes in a database's id.

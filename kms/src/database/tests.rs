@@ -27,7 +27,7 @@ const OWN_POLICY: &str = r#"{"Statement":{"Effect":"Deny","Action":"kms:*","Reso
 
 /// A database of one key with a policy, rotated once, one alias, one grant and one identity; the
 /// same at every call.
-fn written(environment: &Environment) -> Arc<MemoryStorage> {
+pub(super) fn written(environment: &Environment) -> Arc<MemoryStorage> {
     let storage = Arc::new(MemoryStorage::new());
     let id = environment.random_bytes();
     let database = Database::create(
@@ -140,7 +140,7 @@ fn open(storage: &Arc<MemoryStorage>) -> Result<Database, Error> {
     Database::open(storage.clone(), &root_key(1), &identity())
 }
 
-fn records(storage: &MemoryStorage) -> BTreeMap<String, Vec<u8>> {
+pub(super) fn records(storage: &MemoryStorage) -> BTreeMap<String, Vec<u8>> {
     let names = storage.list().unwrap().into_iter();
     names
         .map(|name| {
@@ -150,7 +150,7 @@ fn records(storage: &MemoryStorage) -> BTreeMap<String, Vec<u8>> {
         .collect()
 }
 
-fn put(storage: &MemoryStorage, name: &str, bytes: &[u8]) {
+pub(super) fn put(storage: &MemoryStorage, name: &str, bytes: &[u8]) {
     storage.put(name, bytes, Expected::Any).unwrap();
 }
 

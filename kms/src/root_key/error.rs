@@ -131,6 +131,8 @@ pub enum Needs {
         /// Why it does not answer.
         why: String,
     },
+    /// Calls that were under way when it was sealed.
+    Calls,
     /// Somebody sealed it, and whoever may shall unseal it.
     Unseal,
 }
@@ -151,6 +153,9 @@ impl fmt::Display for Needs {
             Self::Keeper { place, why } => {
                 write!(f, "its root key cannot be had from {place}: {why}")
             }
+            Self::Calls => f.write_str(
+                "calls that were under way when it was sealed have not ended: try again",
+            ),
             Self::Unseal => f.write_str("somebody has sealed it"),
         }
     }

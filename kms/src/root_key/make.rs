@@ -1,11 +1,13 @@
 //! Making a fresh root key, and putting it where it shall be kept.
 
+use std::path::PathBuf;
+
 use super::error::{Needs, RootError};
 use super::open::Unlock;
 use super::passphrase::Argon2Parameters;
 use super::record::{DatabaseId, Protection, RootRecord};
 use super::share::{Share, ShareSet};
-use super::{RootKey, RootKeyFile, RootKeySource, credential};
+use super::{Fingerprint, RootKey, RootKeyFile, RootKeySource, credential};
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::secret::SecretKey;
@@ -21,6 +23,27 @@ pub struct NewRoot {
 }
 
 impl NewRoot {
+    /// One that was made in the file `path`, where it stands for itself.
+    pub(crate) fn file(root: RootKey, path: PathBuf) -> Self {
+        Self {
+            root,
+            source: RootKeySource::File(path),
+            record: None,
+            shares: Vec::new(),
+        }
+    }
+
+    /// The key and its record, for the process that moves to it; none for a file, which it makes itself.
+    pub fn to_send(&self) -> Option<(&SecretKey, &[u8])> {
+        let record = self.record.as_deref()?;
+        Some((self.root.key(), record))
+    }
+
+    /// What tells it from other root keys.
+    pub fn fingerprint(&self) -> Fingerprint {
+        self.root.fingerprint()
+    }
+
     /// Where it is kept.
     pub fn source(&self) -> &RootKeySource {
         &self.source
@@ -63,12 +86,8 @@ pub(crate) fn make<F: FileSystem>(
     environment: &Environment,
 ) -> Result<NewRoot, Error> {
     if let RootKeySource::File(path) = source {
-        return Ok(NewRoot {
-            root: RootKeyFile::on(files, path).create(environment)?,
-            source: source.clone(),
-            record: None,
-            shares: Vec::new(),
-        });
+        let root = RootKeyFile::on(files, path).create(environment)?;
+        return Ok(NewRoot::file(root, path.clone()));
     }
     let root = RootKey::new(SecretKey::generate(&*environment.random), source.place());
     let mut shares = Vec::new();

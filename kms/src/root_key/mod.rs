@@ -25,8 +25,8 @@ pub use share::Share;
 pub use source::{RootKeySource, SourceKind};
 
 pub(crate) use make::make;
-pub(crate) use open::{Places, open};
-pub(crate) use record::{DatabaseId, record_name};
+pub(crate) use open::{Places, in_force, open, receive};
+pub(crate) use record::{DatabaseId, record_name, record_name_of};
 
 use crate::derive::derive;
 use crate::secret::SecretKey;

@@ -6,10 +6,11 @@ use super::error::{Needs, RootError};
 use super::passphrase::Passphrase;
 use super::record::{DatabaseId, Protection, RootRecord, record_name};
 use super::share::Share;
-use super::{Fingerprint, RootKey, RootKeyFile, RootKeySource, SourceKind, credential};
+use super::{Fingerprint, NewRoot, RootKey, RootKeyFile, RootKeySource, SourceKind, credential};
 use crate::error::Error;
 use crate::secret::SecretKey;
-use crate::storage::{FileStorage, FileSystem, Storage, SystemFiles};
+use crate::state::RootInForce;
+use crate::storage::{FileStorage, FileSystem, Storage};
 
 /// What people, or whoever starts this process, have brought to open a root key.
 #[derive(Default)]
@@ -51,31 +52,20 @@ pub(crate) struct Places<'a> {
 }
 
 impl Places<'_> {
-    /// `named`, the likeliest first, of the state directory `state`.
-    pub(crate) fn new(state: &Path, named: Vec<RootKeySource>) -> Self {
-        Self::on(SystemFiles, state, named)
-    }
-
-    /// [`new`](Self::new), of the file system `files`.
+    /// `named`, the likeliest first, of the state directory `state` in the file system `files`.
     pub(crate) fn on<F: FileSystem + Clone + 'static>(
         files: F,
         state: &Path,
         named: Vec<RootKeySource>,
     ) -> Self {
-        let first = named.iter().find_map(RootKeySource::file);
+        let paths = named.iter().filter_map(RootKeySource::file);
         Self {
             state: state.to_owned(),
             records: Box::new(FileStorage::on(files.clone(), state)),
-            files: first.map(Path::to_owned).into_iter().collect(),
+            files: paths.map(Path::to_owned).collect(),
             named,
             read: Box::new(move |path| RootKeyFile::on(files.clone(), path).root_key()),
         }
-    }
-
-    /// One more to look for, and into.
-    pub(crate) fn add(&mut self, source: &RootKeySource) {
-        self.files.extend(source.file().map(Path::to_owned));
-        self.named.push(source.clone());
     }
 }
 
@@ -104,30 +94,115 @@ pub(crate) fn open(
         return Err(damaged("it is of another key database").into());
     }
     let kind = record.head().protection.kind();
-    let source = places.of_kind(kind)?;
-    let key = key_encryption_key(&record, &source, unlock)?;
-    let root = record.open(&key).ok_or_else(|| match kind {
-        SourceKind::Passphrase => RootError::PassphraseWrong,
-        _ => damaged("it does not open"),
+    let mut opened = None;
+    for source in places.of_kind(kind)? {
+        let root = open_at(&record, &source, unlock).and_then(|root| {
+            root.ok_or_else(|| {
+                Error::from(match kind {
+                    SourceKind::Passphrase => RootError::PassphraseWrong,
+                    _ => damaged("it does not open"),
+                })
+            })
+        });
+        match root {
+            Ok(root) => return Ok((RootKey::new(root, source.place()), source)),
+            Err(error) => opened = opened.or(Some(error)),
+        }
+    }
+    Err(opened.unwrap_or_else(|| places.elsewhere(kind).into()))
+}
+
+/// What stands in a record, by what `source` and `unlock` give; none if that is another key.
+fn open_at(
+    record: &RootRecord,
+    source: &RootKeySource,
+    unlock: &Unlock,
+) -> Result<Option<SecretKey>, Error> {
+    let key = key_encryption_key(record, source, unlock)?;
+    Ok(record.open(&key))
+}
+
+/// What can be said of the root key `fingerprint` without opening it.
+pub(crate) fn in_force(
+    places: &Places<'_>,
+    fingerprint: Fingerprint,
+    moving: bool,
+) -> Result<RootInForce, Error> {
+    let name = record_name(fingerprint);
+    let Some(found) = places.records.get(&name)? else {
+        let source = from_file(places, fingerprint, places.state.join(name))?.1;
+        return Ok(RootInForce {
+            source,
+            fingerprint,
+            created: None,
+            sharing: None,
+            moving,
+        });
+    };
+    let record = RootRecord::parse(&found.bytes, fingerprint);
+    let record = record.map_err(|why| RootError::RecordDamaged {
+        record: places.state.join(name),
+        why,
     })?;
-    Ok((RootKey::new(root, source.place()), source))
+    let head = record.head();
+    let kind = head.protection.kind();
+    let source = places.of_kind(kind)?.into_iter().next();
+    Ok(RootInForce {
+        source: source.ok_or_else(|| places.elsewhere(kind))?,
+        fingerprint,
+        created: Some(head.created),
+        sharing: head.protection.sharing(),
+        moving,
+    })
+}
+
+/// A root key that was [made](super::make) elsewhere, if it belongs to `record` and to the database `id` of
+/// the state directory `state`.
+pub(crate) fn receive(
+    source: RootKeySource,
+    record: Vec<u8>,
+    key: SecretKey,
+    (id, state): (DatabaseId, &Path),
+) -> Result<NewRoot, Error> {
+    let root = RootKey::new(key, source.place());
+    let damaged = |why| RootError::RecordDamaged {
+        record: state.join(record_name(root.fingerprint())),
+        why,
+    };
+    let parsed = RootRecord::parse(&record, root.fingerprint()).map_err(damaged)?;
+    let head = parsed.head();
+    if head.database != id {
+        return Err(damaged("it is of another key database").into());
+    }
+    if head.protection.kind() != source.kind() {
+        return Err(damaged("it is of another kind").into());
+    }
+    Ok(NewRoot {
+        root,
+        source,
+        record: Some(record),
+        shares: Vec::new(),
+    })
 }
 
 impl Places<'_> {
-    /// The place of that kind: people need not be named.
-    fn of_kind(&self, kind: SourceKind) -> Result<RootKeySource, RootError> {
-        let named = self.named.iter().find(|named| named.kind() == kind);
-        match (named, kind) {
-            (Some(named), _) => Ok(named.clone()),
-            (None, SourceKind::Passphrase) => Ok(RootKeySource::Passphrase),
-            (None, SourceKind::Shamir) => Ok(RootKeySource::Shamir),
-            (None, found) => Err(RootError::Elsewhere {
-                named: self
-                    .named
-                    .first()
-                    .map_or(SourceKind::File, RootKeySource::kind),
-                found,
-            }),
+    /// The places of that kind that are named, the likeliest first: people need not be named.
+    fn of_kind(&self, kind: SourceKind) -> Result<Vec<RootKeySource>, RootError> {
+        let named = self.named.iter().filter(|named| named.kind() == kind);
+        let named: Vec<_> = named.cloned().collect();
+        match kind {
+            SourceKind::Passphrase => Ok(vec![RootKeySource::Passphrase]),
+            SourceKind::Shamir => Ok(vec![RootKeySource::Shamir]),
+            kind if named.is_empty() => Err(self.elsewhere(kind)),
+            _ => Ok(named),
+        }
+    }
+
+    fn elsewhere(&self, found: SourceKind) -> RootError {
+        let named = self.named.first();
+        RootError::Elsewhere {
+            named: named.map_or(SourceKind::File, RootKeySource::kind),
+            found,
         }
     }
 }

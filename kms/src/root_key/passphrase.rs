@@ -29,6 +29,11 @@ impl Passphrase {
         Self(bytes)
     }
 
+    /// Whether nothing was typed.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub(crate) fn expose(&self) -> &[u8] {
         &self.0
     }

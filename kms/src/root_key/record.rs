@@ -31,7 +31,7 @@ use std::time::{Duration, SystemTime};
 use super::credential::Salt;
 use super::passphrase::Argon2Parameters;
 use super::share::ShareSet;
-use super::{Fingerprint, RootKey, SourceKind};
+use super::{Fingerprint, RootKey, Sharing, SourceKind};
 use crate::aead::{self, NONCE_LEN, TAG_LEN};
 use crate::environment::Environment;
 use crate::secret::SecretKey;
@@ -73,6 +73,15 @@ impl Protection {
             Self::Shares(_) => SourceKind::Shamir,
             Self::Wrapped(kind, _) => *kind,
         }
+    }
+
+    /// How the key is shared, if it is.
+    pub(super) fn sharing(&self) -> Option<Sharing> {
+        let Self::Shares(set) = self else {
+            return None;
+        };
+        let (threshold, count) = set.numbers();
+        Some(Sharing { threshold, count })
     }
 
     fn parameters(&self) -> Vec<u8> {
@@ -214,6 +223,11 @@ impl Head {
 
 /// The name of the record of a root key.
 pub(crate) fn record_name(fingerprint: Fingerprint) -> String {
+    record_name_of(&fingerprint.to_string())
+}
+
+/// The same, from the digits of its fingerprint.
+pub(crate) fn record_name_of(fingerprint: &str) -> String {
     format!("{NAME_PREFIX}{fingerprint}")
 }
 
@@ -253,7 +267,7 @@ const VERSION: u8 = 1;
 const HEAD_LEN: usize = 42;
 const MAX_PARAMETERS: usize = 16 * 1024;
 /// How the names of root records begin.
-pub(crate) const NAME_PREFIX: &str = "root-";
+const NAME_PREFIX: &str = "root-";
 const CUT: Why = "it is cut";
 const KIND: Why = "its kind is not known";
 

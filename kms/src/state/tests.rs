@@ -4,10 +4,12 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use tempfile::TempDir;
 use zeroize::Zeroizing;
 
+use super::root::Mover;
 use super::*;
 use crate::context::EncryptionContext;
 use crate::key::KeyRef;
 use crate::root_key::{Needs, Passphrase, RootError};
+use crate::secret::SecretKey;
 use crate::service::Caller;
 use crate::storage::lossy::LossyFiles;
 
@@ -378,7 +380,8 @@ fn format_2_stays_readable() {
     let manifest = Manifest::parse(text.as_bytes()).unwrap();
     let state = manifest.into_state(Path::new("/state")).unwrap();
     assert_eq!(state.root_key, RootKeySource::Credential("root".to_owned()));
-    assert_eq!(state.next_root_key, Some(RootKeySource::Passphrase));
+    let next = state.next.clone().unwrap();
+    assert_eq!(next.root_key, RootKeySource::Passphrase);
     assert_eq!(state.manifest().to_json(), text.as_bytes());
 }
 
@@ -580,7 +583,7 @@ fn start_on(files: &LossyFiles, plan: &Plan, unlock: &Unlock) -> Result<Kms, Err
     let state = StateDirectory::open_on(files, &plan.state)?;
     let storage = Arc::new(FileStorage::on(files.clone(), state.kms_directory()));
     let (id, fingerprint) = Database::described(&*storage)?;
-    let places = Places::on(files.clone(), &plan.state, vec![state.root_key.clone()]);
+    let places = state.places_on(files.clone(), None, fingerprint);
     let (root, _) = root_key::open(&places, fingerprint, id, unlock)?;
     Kms::open(storage, &root, state.identity, Environment::system())
 }
@@ -616,4 +619,176 @@ fn survives_power_failures(plan: &Plan, unlock: &Unlock) {
             }
         }
     }
+}
+
+// === moves of the root key, and a power failure during one ===
+
+/// Moves the root key as `move_root` does.
+fn move_on(
+    files: &LossyFiles,
+    plan: &Plan,
+    (kms, unlock): (&Kms, &Unlock),
+    to: &RootKeySource,
+) -> Result<(), Error> {
+    let mover = Mover::on(files.clone(), &plan.state);
+    let environment = Environment::system();
+    let new = match to.file() {
+        Some(file) => mover.make_file(file, plan.root_key.file() == Some(file), &environment)?,
+        None => {
+            let storage = FileStorage::on(files.clone(), plan.state.join(KMS));
+            let (id, _) = Database::described(&storage)?;
+            let wanted = (to, Sharing::default());
+            root_key::make(files.clone(), wanted, id, unlock, &environment)?
+        }
+    };
+    mover.begin(kms, &new)?;
+    mover.finish(kms, &|_, _| {}).map(drop)
+}
+
+/// Whether every record of the database is under the root key of its header, and no move is under way.
+fn settled(files: &LossyFiles, plan: &Plan) {
+    let state = StateDirectory::open_on(files, &plan.state).unwrap();
+    assert_eq!(state.next, None);
+    let storage = FileStorage::on(files.clone(), state.kms_directory());
+    let (_, fingerprint) = Database::described(&storage).unwrap();
+    for name in storage.list().unwrap() {
+        let record = storage.get(&name).unwrap().unwrap().bytes;
+        assert_eq!(record[6..14], *fingerprint.as_bytes(), "{name}");
+    }
+    let top = FileStorage::on(files.clone(), &plan.state);
+    let names = top.list().unwrap();
+    let records: Vec<_> = names
+        .iter()
+        .filter(|name| name.starts_with("root-"))
+        .collect();
+    let expected = match state.root_key {
+        RootKeySource::File(_) => Vec::new(),
+        _ => vec![format!("root-{fingerprint}")],
+    };
+    assert_eq!(records, expected.iter().collect::<Vec<_>>());
+}
+
+fn move_survives_power_failures(plan: &Plan, unlock: &Unlock, to: &RootKeySource) {
+    let begun = || {
+        let files = LossyFiles::new();
+        init_on(&files, plan, unlock).unwrap();
+        let kms = start_on(&files, plan, unlock).unwrap();
+        (files, kms)
+    };
+    let (files, kms) = begun();
+    let before = files.calls();
+    move_on(&files, plan, (&kms, unlock), to).unwrap();
+    settled(&files, plan);
+    works(&start_on(&files, plan, unlock).unwrap());
+    for call in before..=files.calls() {
+        let (files, kms) = begun();
+        files.lose_power_at(call);
+        let acknowledged = move_on(&files, plan, (&kms, unlock), to).is_ok();
+        for seed in 0..10 {
+            let files = files.after_power_loss(seed);
+            let kms = start_on(&files, plan, unlock)
+                .unwrap_or_else(|error| panic!("call {call}, seed {seed}: {error}"));
+            works(&kms);
+            assert_eq!(kms.damaged(), []);
+            let state = StateDirectory::open_on(&files, &plan.state).unwrap();
+            assert!(!acknowledged || (state.next.is_none() && !kms.is_rekeying()));
+            Mover::on(files.clone(), &plan.state)
+                .finish(&kms, &|_, _| {})
+                .unwrap();
+            settled(&files, plan);
+            works(&start_on(&files, plan, unlock).unwrap());
+            // It can be tried again, whatever was left over.
+            if !acknowledged && seed == 0 && to == &plan.root_key {
+                move_on(&files, plan, (&kms, unlock), to).unwrap();
+                settled(&files, plan);
+            }
+        }
+    }
+}
+
+#[test]
+fn a_power_failure_at_any_call_of_a_move_from_a_file_leaves_one_root_key() {
+    let (_directory, unlock) = credentials();
+    let to = RootKeySource::Credential("root".to_owned());
+    move_survives_power_failures(&plan(), &unlock, &to);
+}
+
+#[test]
+fn so_it_does_of_a_move_to_a_file() {
+    let (_directory, plan, unlock) = plan_with_credential();
+    let to = RootKeySource::File("/etc/other/root.key".into());
+    move_survives_power_failures(&plan, &unlock, &to);
+}
+
+#[test]
+fn so_it_does_of_a_rotation_in_the_same_file() {
+    let plan = plan();
+    move_survives_power_failures(&plan, &Unlock::default(), &plan.root_key);
+}
+
+#[test]
+fn so_it_does_of_a_rotation_under_the_same_credential() {
+    let (_directory, plan, unlock) = plan_with_credential();
+    move_survives_power_failures(&plan, &unlock, &plan.root_key);
+}
+
+#[test]
+fn a_file_that_is_replaced_is_kept_beside_the_new_one() {
+    let scratch = scratch();
+    let state = scratch.init().unwrap();
+    let old = fs::read(&scratch.root_key).unwrap();
+    let kms = scratch.open_kms().unwrap();
+    let before = state.root_in_force(None).unwrap().fingerprint;
+    let new = state
+        .make_root_file(&scratch.root_key, None, &Environment::system())
+        .unwrap();
+    state.move_root(&kms, &new, &|_, _| {}).unwrap();
+    works(&kms);
+    works(&scratch.open_kms().unwrap());
+    let kept = scratch
+        .root_key
+        .with_file_name(format!("state.root.key.{before}"));
+    assert_eq!(fs::read(&kept).unwrap(), old);
+    assert_ne!(fs::read(&scratch.root_key).unwrap(), old);
+    let with_old = StateDirectory::open(&scratch.state)
+        .unwrap()
+        .with_root_key(kept);
+    let refused = with_old.open_kms(None, &Unlock::default(), Environment::system());
+    assert!(matches!(refused.map(drop), Err(Error::WrongRootKey { .. })));
+}
+
+#[test]
+fn a_root_record_that_was_made_elsewhere_must_fit() {
+    let (mine, other) = (scratch(), scratch());
+    let (state, foreign) = (mine.init().unwrap(), other.init().unwrap());
+    let (_directory, unlock) = credentials();
+    let source = RootKeySource::Credential("root".to_owned());
+    let made = |state: &StateDirectory| {
+        let wanted = (&source, Sharing::default());
+        let new = state
+            .make_root(wanted, &unlock, &Environment::system())
+            .unwrap();
+        let (key, record) = new.to_send().unwrap();
+        (SecretKey::copy_from(key.expose()).unwrap(), record.to_vec())
+    };
+    let (key, record) = made(&foreign);
+    let refused = state
+        .receive_root(source.clone(), record.clone(), key)
+        .map(drop);
+    assert!(
+        refused
+            .unwrap_err()
+            .to_string()
+            .contains("another key database")
+    );
+    let (key, _) = made(&state);
+    assert!(state.receive_root(source.clone(), record, key).is_err());
+    let (key, record) = made(&state);
+    assert!(
+        state
+            .receive_root(RootKeySource::Passphrase, record.clone(), key)
+            .is_err()
+    );
+    let (key, cut) = (made(&state).0, record[1..].to_vec());
+    assert!(state.receive_root(source, cut, key).is_err());
 }

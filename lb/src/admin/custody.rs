@@ -4,12 +4,17 @@
 use std::sync::Arc;
 use std::time::SystemTime;
 
+use arc_swap::ArcSwapOption;
 use certstore::trust::TrustStores;
 use certstore::{CsrRequest, Encoding, EntrySummary, Import, KeyFamily, PrivateKey, SealedStore};
 use kms::audit::AuditOptions;
 use kms::quota::RequestQuotas;
 use kms::storage::FileStorage;
-use kms::{Caller, DirectoryLock, EncryptionContext, Environment, KeyRef, Kms, StateDirectory};
+use kms::{
+    Caller, DirectoryLock, EncryptionContext, Environment, KeyRef, Kms, RootKeySource, Seal,
+    StateDirectory,
+};
+use parking_lot::{Mutex, MutexGuard};
 
 use super::describe::{broken, entry, verification};
 use super::protocol::{
@@ -21,7 +26,12 @@ use super::wire::Secret;
 /// The opened KMS and store of a state directory.
 pub struct Custody {
     directory: StateDirectory,
-    kms: Arc<Kms>,
+    /// Where a configuration says that the root key is.
+    root_key: ArcSwapOption<RootKeySource>,
+    seal: Seal,
+    equipment: Equipment,
+    /// Held while the root key is moved.
+    moving: Mutex<()>,
     store: Arc<SealedStore>,
     trust: TrustStores,
 }
@@ -29,6 +39,8 @@ pub struct Custody {
 /// What a configuration says of the KMS and the store; nothing: what the state directory says.
 #[derive(Debug, Clone, Default)]
 pub struct CustodyOptions {
+    /// Where the root key is.
+    pub root_key: Option<RootKeySource>,
     /// The KMS key that wraps data keys.
     pub certstore_key: Option<String>,
     /// Whether each new entry has a key of its own wrapped, instead of one that is derived from a bucket key.
@@ -37,6 +49,38 @@ pub struct CustodyOptions {
     pub audit: AuditOptions,
     /// How often the KMS may be called.
     pub quotas: RequestQuotas,
+}
+
+/// What a KMS has around it, however often it is opened.
+struct Equipment {
+    /// None: this process may not write.
+    audit: Option<AuditOptions>,
+    quotas: RequestQuotas,
+    /// Who wants to know when the audit log can be written again.
+    recovered: Mutex<Option<Tell>>,
+}
+
+/// Somebody who wants to know.
+type Tell = Arc<dyn Fn() + Send + Sync>;
+
+impl Equipment {
+    fn equip(&self, kms: Kms, directory: &StateDirectory) -> Result<Kms, kms::Error> {
+        let kms = match self.audit {
+            Some(options) => directory.audited(kms, options)?,
+            None => kms,
+        };
+        if let Some(tell) = &*self.recovered.lock() {
+            tell_of_recovery(&kms, tell);
+        }
+        Ok(kms.with_request_quotas(self.quotas))
+    }
+}
+
+fn tell_of_recovery(kms: &Kms, tell: &Tell) {
+    let tell = tell.clone();
+    if let Some(log) = kms.audit_log() {
+        log.on_recovery(move || tell());
+    }
 }
 
 impl Custody {
@@ -52,12 +96,13 @@ impl Custody {
         lock: Option<&DirectoryLock>,
     ) -> Result<Self, Refusal> {
         let environment = Environment::system();
-        let audited = match lock {
-            Some(lock) => directory.audited(kms, options.audit, lock),
-            None => Ok(kms),
+        let equipment = Equipment {
+            audit: lock.map(|_| options.audit),
+            quotas: options.quotas,
+            recovered: Mutex::default(),
         };
-        let kms = audited.map_err(Refusal::failed)?;
-        let kms = Arc::new(kms.with_request_quotas(options.quotas));
+        let kms = equipment.equip(kms, &directory).map_err(Refusal::failed)?;
+        let seal = Seal::from(kms);
         let key = options
             .certstore_key
             .as_deref()
@@ -66,20 +111,65 @@ impl Custody {
         let files = Arc::new(FileStorage::new(directory.store_directory()));
         let region = directory.identity().region.clone();
         let store_id = directory.store_id();
-        let store = SealedStore::new(files, kms.clone(), key, store_id, region, environment);
+        let store = SealedStore::new(files, seal.clone(), key, store_id, region, environment);
         store.use_bucket_keys(!options.without_bucket_keys);
         let trust = TrustStores::new(Arc::new(FileStorage::new(directory.trust_directory())));
         Ok(Self {
             store: Arc::new(store),
+            root_key: ArcSwapOption::from_pointee(options.root_key.clone()),
             directory,
-            kms,
+            seal,
+            equipment,
+            moving: Mutex::default(),
             trust,
         })
     }
 
-    /// The KMS.
-    pub fn kms(&self) -> &Kms {
-        &self.kms
+    /// The KMS, for one call.
+    ///
+    /// # Errors
+    /// When it is sealed, and what it waits for.
+    pub fn kms(&self) -> Result<Arc<Kms>, Refusal> {
+        self.seal.get().map_err(Refusal::failed)
+    }
+
+    /// Has `tell` told whenever the audit log can be written again.
+    pub fn on_audit_recovery(&self, tell: impl Fn() + Send + Sync + 'static) {
+        let tell: Tell = Arc::new(tell);
+        if let Ok(kms) = self.kms() {
+            tell_of_recovery(&kms, &tell);
+        }
+        *self.equipment.recovered.lock() = Some(tell);
+    }
+
+    /// The KMS with what else belongs to it.
+    pub(super) fn equip(&self, kms: Kms, directory: &StateDirectory) -> Result<Kms, kms::Error> {
+        self.equipment.equip(kms, directory)
+    }
+
+    /// The seal of the KMS.
+    pub fn seal(&self) -> &Seal {
+        &self.seal
+    }
+
+    /// Hears where a configuration says that the root key is by now.
+    pub fn name_root_key(&self, root_key: Option<RootKeySource>) {
+        self.root_key.store(root_key.map(Arc::new));
+    }
+
+    /// Where a configuration says that the root key is.
+    pub(super) fn root_key(&self) -> Option<Arc<RootKeySource>> {
+        self.root_key.load_full()
+    }
+
+    /// The state directory as it is by now.
+    pub(super) fn directory_now(&self) -> Result<StateDirectory, Refusal> {
+        self.directory.reopened().map_err(Refusal::failed)
+    }
+
+    /// The right to move the root key.
+    pub(super) fn moving(&self) -> MutexGuard<'_, ()> {
+        self.moving.lock()
     }
 
     /// The store.
@@ -103,7 +193,9 @@ impl Custody {
     /// Where it was encrypted for another place, or elsewhere.
     pub fn open_value(&self, path: &str, ciphertext: &[u8]) -> Result<Secret, kms::Error> {
         let context = EncryptionContext::new().with(EncryptionContext::CONFIG_PATH, path);
-        self.kms.decrypt(&Caller::Internal, ciphertext, &context)
+        self.seal
+            .get()?
+            .decrypt(&Caller::Internal, ciphertext, &context)
     }
 
     /// Does what the user `peer` asks of keys and certificates.
@@ -128,7 +220,7 @@ impl Custody {
     /// Has an operation of the KMS done, as whom the user `peer` stands for.
     fn call_kms(&self, peer: u32, operation: &str, input: &[u8]) -> Result<Answer, Refusal> {
         let caller = self.caller(peer)?;
-        let answer = kms::api::call(&self.kms, &caller, operation, input)?;
+        let answer = kms::api::call(&*self.kms()?, &caller, operation, input)?;
         Ok(Answer {
             response: Response::KmsAnswered,
             secret: answer,
@@ -140,9 +232,9 @@ impl Custody {
     fn caller(&self, peer: u32) -> Result<Caller, Refusal> {
         let owner = rustix::process::geteuid().as_raw();
         if peer == 0 || peer == owner {
-            return Ok(Caller::local(self.kms.identity().root(), peer));
+            return Ok(Caller::local(self.directory.identity().root(), peer));
         }
-        match self.kms.principal_of_uid(peer) {
+        match self.kms()?.principal_of_uid(peer) {
             Some(principal) => Ok(Caller::local(principal, peer)),
             None => Err(nobody(peer)),
         }
@@ -162,6 +254,10 @@ impl Custody {
             Request::AuditVerify { archived } => self.verify_audit(archived, progress),
             Request::TrustImport(import) => self.trust_import(&import),
             Request::TrustDelete { name } => self.trust_delete(&name),
+            Request::RootShow => self.root_show(),
+            Request::RootMove(wanted) => self.root_move(wanted, secret, progress),
+            Request::Seal => Ok(self.seal_kms()),
+            Request::Unseal => self.unseal_kms(secret),
             Request::Status
             | Request::Reload
             | Request::Drain
@@ -227,7 +323,8 @@ impl Custody {
     fn verify(&self, progress: &dyn Fn(Step)) -> Result<Response, Refusal> {
         let told = |done, total| progress(Step { done, total });
         let verification = self.store.verify(&told).map_err(Refusal::failed)?;
-        let records = self.kms.damaged().iter().map(|damaged| RefusedEntry {
+        let kms = self.kms()?;
+        let records = kms.damaged().iter().map(|damaged| RefusedEntry {
             file: damaged.record.clone(),
             reason: damaged.error().to_string(),
         });
@@ -239,7 +336,8 @@ impl Custody {
     }
 
     fn verify_audit(&self, archived: bool, progress: &dyn Fn(Step)) -> Result<Response, Refusal> {
-        let Some(log) = self.kms.audit_log() else {
+        let kms = self.kms()?;
+        let Some(log) = kms.audit_log() else {
             return Err(Refusal::failed("this process keeps no audit log"));
         };
         let told = |done, total| progress(Step { done, total });

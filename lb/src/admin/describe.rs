@@ -6,9 +6,9 @@ use certstore::{BrokenEntry, EntrySummary, Error};
 use jiff::Timestamp;
 use kms::audit::{Verification, file_name};
 use kms::storage::FileStorage;
-use kms::{Identity, StateDirectory};
+use kms::{Identity, RootInForce, StateDirectory};
 
-use super::protocol::{AuditFault, AuditVerification, Entry, RefusedEntry};
+use super::protocol::{AuditFault, AuditVerification, Entry, RefusedEntry, RootDescription};
 
 /// The entries of a store from their clear headers, and the files that are none.
 ///
@@ -101,6 +101,20 @@ fn told_apart(
 pub fn time(time: SystemTime) -> String {
     let timestamp = Timestamp::try_from(time).unwrap_or(Timestamp::MAX);
     timestamp.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// A root key.
+pub fn root(root: &RootInForce) -> RootDescription {
+    RootDescription {
+        source: root.source.clone(),
+        place: root.source.place(),
+        fingerprint: root.fingerprint.to_string(),
+        created: root.created.map(time),
+        sharing: root
+            .sharing
+            .map(|sharing| (sharing.threshold, sharing.count)),
+        moving: root.moving,
+    }
 }
 
 /// An entry of the store of `identity`.

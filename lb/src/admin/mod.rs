@@ -12,6 +12,7 @@ pub mod http;
 pub mod place;
 pub mod protocol;
 pub mod rendezvous;
+pub mod roots;
 pub mod server;
 pub mod socket;
 pub mod supervisor;

@@ -68,6 +68,15 @@ pub enum Request {
         /// Its name.
         name: String,
     },
+    /// Where the root key is kept.
+    RootShow,
+    /// Seal the key database anew under another root key. The secret is that root key, or nothing where it
+    /// shall be made in a file.
+    RootMove(RootMove),
+    /// Take the keys out of memory.
+    Seal,
+    /// Open the KMS. The secret is a passphrase, a share or a PIN; nothing, to try with what is there.
+    Unseal,
     /// An operation of the KMS ([`kms::api`]), as whom the peer's user id stands for. The secret is its
     /// input in JSON.
     KmsCall {
@@ -139,6 +148,25 @@ pub struct TrustImport {
     pub name: String,
     /// The certificates.
     pub pem: PemText,
+}
+
+/// Where a root key shall go.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RootMove {
+    /// The place.
+    pub to: kms::RootKeySource,
+    /// Its root record in base64; none for a file.
+    pub record: Option<String>,
+}
+
+impl RootMove {
+    /// To a file, where whoever does it makes the key.
+    pub fn to_file(path: std::path::PathBuf) -> Self {
+        Self {
+            to: kms::RootKeySource::File(path),
+            record: None,
+        }
+    }
 }
 
 /// A frame of an answer.
@@ -223,6 +251,12 @@ pub enum Response {
     },
     /// To [`Request::KmsCall`]. The secret is the operation's answer in JSON.
     KmsAnswered,
+    /// To [`Request::RootShow`].
+    Root(Box<RootDescription>),
+    /// To [`Request::RootMove`].
+    RootMoved(Box<RootMoved>),
+    /// To [`Request::Seal`] and [`Request::Unseal`].
+    Seal(SealState),
 }
 
 /// Why something was not done.
@@ -339,8 +373,11 @@ pub struct Status {
     pub loaded: String,
     /// Why the newest configuration is not in force, if it is not.
     pub refused_config: Option<String>,
-    /// `starting`, `serving` or `draining`.
+    /// `sealed` (waiting for the root key), `starting`, `serving` or `draining`.
     pub phase: String,
+    /// Why the KMS is sealed, if it is.
+    #[serde(default)]
+    pub sealed: Option<String>,
     /// Address of `/livez`, `/readyz` and `/metrics`, if they are served.
     pub admin_http: Option<String>,
     /// Its listeners.
@@ -538,6 +575,45 @@ pub struct AuditFault {
     pub offset: u64,
     /// All that in words.
     pub message: String,
+}
+
+/// A root key. Times are RFC 3339.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RootDescription {
+    /// Where it is kept, for programs.
+    pub source: kms::RootKeySource,
+    /// Where it is kept, for people.
+    pub place: String,
+    /// What tells it from others, 16 hexadecimal digits.
+    pub fingerprint: String,
+    /// When its record was made; none for a file.
+    pub created: Option<String>,
+    /// How many shares it takes, and how many there are.
+    pub sharing: Option<(u8, u8)>,
+    /// Whether records may be left under the root key before.
+    pub moving: bool,
+}
+
+/// The database is under another root key.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RootMoved {
+    /// The fingerprint of the old one.
+    pub before: String,
+    /// The new one.
+    pub now: RootDescription,
+    /// The file in which the old one is.
+    pub kept: Option<String>,
+}
+
+/// Whether a KMS is open.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SealState {
+    /// What it waits for, for people; none: it is open.
+    pub waits_for: Option<String>,
+    /// What people are asked for, if they can help.
+    pub question: Option<String>,
+    /// Whether the keys are out of memory.
+    pub wiped: bool,
 }
 
 /// The way of a request, or the place where it ends.

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
 use tracing::{error, warn};
 
 use super::control::Control;
@@ -47,6 +48,7 @@ struct BoundSocket {
 #[derive(Debug)]
 pub struct Served {
     _sockets: Vec<SocketFile>,
+    endpoints: Vec<JoinHandle<()>>,
     _announcement: Option<Announcement>,
 }
 
@@ -118,20 +120,21 @@ impl BoundSocket {
         runtime: &Handle,
         place: Place,
         handler: Arc<dyn Handler>,
-    ) -> Result<SocketFile, BindError> {
+    ) -> Result<(SocketFile, JoinHandle<()>), BindError> {
         let (audience, listener) = (self.audience, self.listener);
         let found = std::fs::metadata(&self.path);
         let found = found.map_err(|source| unusable(&self.path, audience, source))?;
-        runtime.spawn(async move {
+        let endpoint = runtime.spawn(async move {
             ended(
                 "socket",
                 socket::serve(listener, audience, place, handler).await,
             );
         });
-        Ok(SocketFile {
+        let file = SocketFile {
             inode: found.ino(),
             path: self.path,
-        })
+        };
+        Ok((file, endpoint))
     }
 }
 
@@ -170,16 +173,28 @@ impl Bound {
         let announced = announced.inspect_err(|error| {
             warn!(%error, "the admin socket is not announced: commands look for DIR/admin.sock");
         });
-        let sockets = [Some(self.admin), self.kms].into_iter().flatten();
-        let served = sockets.map(|socket| socket.serve(runtime, place, handler.clone()));
-        let sockets = served.collect::<Result<_, _>>()?;
+        let (mut sockets, mut endpoints) = (Vec::new(), Vec::new());
+        for socket in [Some(self.admin), self.kms].into_iter().flatten() {
+            let (file, endpoint) = socket.serve(runtime, place, handler.clone())?;
+            sockets.push(file);
+            endpoints.push(endpoint);
+        }
         if let Some(listener) = self.http {
-            runtime.spawn(async move { ended("http", http::serve(listener, control).await) });
+            let http = async move { ended("http", http::serve(listener, control).await) };
+            endpoints.push(runtime.spawn(http));
         }
         Ok(Served {
             _sockets: sockets,
+            endpoints,
             _announcement: announced.ok(),
         })
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        // Who is being answered is answered to the end.
+        self.endpoints.iter().for_each(JoinHandle::abort);
     }
 }
 

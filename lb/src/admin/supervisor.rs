@@ -8,6 +8,11 @@ pub fn ready() {
     tell(&[NotifyState::Ready]);
 }
 
+/// The start is over as far as this process can bring it: `why` it serves nothing yet.
+pub fn waiting(why: &str) {
+    tell(&[NotifyState::Ready, NotifyState::Status(why)]);
+}
+
 /// A reload begins; [`ready`] ends it, whatever came of it.
 pub fn reloading() {
     // systemd from version 253 on insists on the time beside it.

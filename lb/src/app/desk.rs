@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::Foundation;
 use crate::admin::Control;
-use crate::admin::protocol::{Answer, Refusal, Request, Response, Step};
+use crate::admin::protocol::{Answer, Refusal, Request, Response, SealState, Step};
 use crate::admin::socket::Handler;
 use crate::admin::wire::Secret;
 
@@ -71,7 +71,10 @@ impl Desk {
                 imported.publication = Some(self.control.publish(&imported.entry));
                 Response::Imported(imported)
             }
-            Response::Deleted { .. } => {
+            Response::Deleted { .. }
+            | Response::Seal(SealState {
+                waits_for: None, ..
+            }) => {
                 self.control.refresh();
                 done
             }

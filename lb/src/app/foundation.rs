@@ -19,6 +19,7 @@ use crate::access_log::AccessLog;
 use crate::admin::custody::{Custody, CustodyOptions};
 use crate::admin::describe;
 use crate::admin::protocol::Refusal;
+use crate::commands::root_target::root_key_source;
 use crate::listener::ListenerSettings;
 use crate::metrics::Metrics;
 use crate::published::Published;
@@ -59,9 +60,9 @@ impl Foundation {
     ) -> Result<Self, Refusal> {
         refuse_region(&directory, config)?;
         let custody = Custody::open(directory, kms, &custody_options(config), lock)?;
-        remark_on_keys(&custody);
+        remark_on_keys(&*custody.kms()?);
         let key = config.certstore_key.parse().map_err(Refusal::usage)?;
-        let found = custody.kms().describe_key(&Caller::Internal, &key);
+        let found = custody.kms()?.describe_key(&Caller::Internal, &key);
         found.map_err(Refusal::failed)?;
         let opened = custody.store().open_all(&|_, _| {});
         let (table, broken) = opened.map_err(Refusal::failed)?;
@@ -181,23 +182,27 @@ impl Foundation {
 
     /// Has the key database hold how far the audit log goes.
     pub fn close_audit_log(&self) {
-        let closed = self.custody.kms().audit_log().map(AuditLog::checkpoint);
-        if let Some(Err(error)) = closed {
+        let Ok(kms) = self.custody.kms() else {
+            // It was closed when the KMS was sealed.
+            return;
+        };
+        if let Some(Err(error)) = kms.audit_log().map(AuditLog::checkpoint) {
             warn!("the audit log has no last checkpoint: {error}");
         }
     }
 
     /// Has `tell` told when the audit log can be written again.
     pub fn on_audit_recovery(&self, tell: impl Fn() + Send + Sync + 'static) {
-        if let Some(log) = self.custody.kms().audit_log() {
-            log.on_recovery(tell);
-        }
+        self.custody.on_audit_recovery(tell);
     }
 
     /// How the audit log is.
     pub fn audit_status(&self) -> AuditStatus {
-        let log = self.custody.kms().audit_log();
-        log.map(AuditLog::status).unwrap_or_default()
+        let kms = self.custody.kms();
+        let status = kms
+            .ok()
+            .and_then(|kms| kms.audit_log().map(AuditLog::status));
+        status.unwrap_or_default()
     }
 
     /// Ends ticket keys and bucket keys whose time is over.
@@ -303,8 +308,8 @@ fn spelled(selector: &CertificateSelector) -> String {
 }
 
 /// What is no reason to refuse a start, but wants somebody's attention.
-fn remark_on_keys(custody: &Custody) {
-    for damaged in custody.kms().damaged() {
+fn remark_on_keys(kms: &Kms) {
+    for damaged in kms.damaged() {
         error!("{}", damaged.error());
     }
     if !kms::secret::all_locked() {
@@ -329,6 +334,7 @@ fn refuse_region(directory: &StateDirectory, config: &Config) -> Result<(), Refu
 /// What a configuration says of keys.
 fn custody_options(config: &Config) -> CustodyOptions {
     CustodyOptions {
+        root_key: config.root_key.as_ref().map(root_key_source),
         certstore_key: Some(config.certstore_key.clone()),
         without_bucket_keys: !config.bucket_keys,
         audit: AuditOptions {

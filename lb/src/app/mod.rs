@@ -11,6 +11,7 @@ pub mod keys;
 mod limits;
 mod publish;
 mod reload;
+mod sealed;
 mod status;
 mod watch;
 
@@ -29,6 +30,7 @@ use tracing::{error, info, warn};
 
 use desk::Desk;
 pub use foundation::{Foundation, Prepared};
+pub use sealed::wait_for_keys;
 use watch::Digest;
 
 use crate::admin::Control;
@@ -62,6 +64,18 @@ pub struct App {
     end: Mutex<Option<Ended>>,
     ended: Condvar,
     _lock: DirectoryLock,
+}
+
+/// What a start has to begin with: a state directory, and the keys in it.
+pub struct Keys {
+    /// The state directory.
+    pub directory: StateDirectory,
+    /// The right to write there.
+    pub lock: DirectoryLock,
+    /// Its KMS.
+    pub kms: Kms,
+    /// The [`admin_runtime`].
+    pub runtime: Handle,
 }
 
 /// About the configuration in force.
@@ -102,7 +116,12 @@ impl App {
     /// # Errors
     /// Why it cannot: nothing is bound or changed then.
     pub fn start(
-        (directory, lock, kms): (StateDirectory, DirectoryLock, Kms),
+        Keys {
+            directory,
+            lock,
+            kms,
+            runtime,
+        }: Keys,
         config_file: &Path,
         loaded: Loaded,
     ) -> Result<Arc<Self>, Refusal> {
@@ -121,7 +140,6 @@ impl App {
             .for_each(|warning| warn!("{warning}"));
         let admin = bind_admin(&directory, &config)?;
         let sockets = reload::bind_all(&config.listeners, workers)?;
-        let runtime = admin_runtime()?;
         probe_once(&prepared.published, &runtime)?;
         let published = Arc::new(ArcSwap::new(prepared.published));
         let served = serve_clients(&foundation, &published, workers, &config)?;
@@ -193,6 +211,8 @@ impl App {
         watch::follow(self, digest)?;
         self.look_again_when_audited();
         self.runtime.spawn(keep_time(Arc::downgrade(self)));
+        self.runtime
+            .spawn_blocking(finish_move(self.foundation.clone()));
         self.phase.store(Arc::new(Phase::Serving));
         supervisor::ready();
         info!(config = %self.config_file.display(), "serving");
@@ -212,6 +232,15 @@ impl App {
 
     fn phase(&self) -> Phase {
         **self.phase.load()
+    }
+}
+
+/// Goes on with a move of the root key that was cut short, beside everything else.
+fn finish_move(foundation: Arc<Foundation>) -> impl FnOnce() + Send + 'static {
+    move || match foundation.custody().finish_move() {
+        Ok(true) => info!("the move of the root key that was cut short is finished"),
+        Ok(false) => {}
+        Err(error) => warn!(%error, "the move of the root key that was cut short cannot go on"),
     }
 }
 
@@ -241,7 +270,12 @@ async fn keep_time(app: Weak<App>) {
         let foundation = app.foundation.clone();
         drop(app);
         // Off this thread: it waits for the disk. One at a time.
-        let tended = tokio::task::spawn_blocking(move || keys::tend(foundation.custody().kms()));
+        let tended = tokio::task::spawn_blocking(move || {
+            // A sealed one catches up after it was unsealed.
+            if let Ok(kms) = foundation.custody().kms() {
+                keys::tend(&kms);
+            }
+        });
         if let Err(error) = tended.await {
             error!("the KMS keys were not looked after: {error}");
         }
@@ -266,7 +300,10 @@ fn bind_admin(directory: &StateDirectory, config: &Config) -> Result<Bound, Refu
 
 /// A runtime on a thread of its own, for whatever must not keep a worker waiting: probes, the admin
 /// endpoints, timers. It lives as long as the process.
-fn admin_runtime() -> Result<Handle, Refusal> {
+///
+/// # Errors
+/// When the system gives none.
+pub fn admin_runtime() -> Result<Handle, Refusal> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();

@@ -9,6 +9,7 @@ use tracing::warn;
 
 use super::{App, limits};
 use crate::admin::protocol::{Refusal, Reloaded};
+use crate::commands::root_target::root_key_source;
 use crate::listener::{BoundListener, ListenerSettings};
 use crate::published::Published;
 use crate::worker::Workers;
@@ -56,6 +57,9 @@ impl App {
             .use_bucket_keys(config.bucket_keys);
         prepared.published.start_probes(&self.runtime);
         self.published.store(prepared.published);
+        self.foundation
+            .custody()
+            .name_root_key(config.root_key.as_ref().map(root_key_source));
         let most = limits::connections(config.max_connections);
         self.workers.set_max_connections(most);
         for name in &plan.remove {
@@ -180,7 +184,6 @@ impl<'c> Plan<'c> {
 /// What only a restart can change must not look changed.
 fn refuse_unchangeable(old: &Config, new: &Config) -> Result<(), Refusal> {
     let settings = [
-        ("kms.root_key", old.root_key != new.root_key),
         ("kms.audit", old.audit != new.audit),
         ("kms.quotas", old.quotas != new.quotas),
         ("kms.socket", old.kms_socket != new.kms_socket),

@@ -32,6 +32,12 @@ impl App {
             loaded: describe::time(in_force.loaded),
             refused_config: in_force.refused.clone(),
             phase: self.phase().as_str().to_owned(),
+            sealed: self
+                .foundation
+                .custody()
+                .seal()
+                .needs()
+                .map(|needs| needs.to_string()),
             admin_http: self.admin_http.map(|address| address.to_string()),
             listeners: self.listeners(&published.config().listeners),
             target_groups: published

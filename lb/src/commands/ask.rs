@@ -80,7 +80,7 @@ impl Session {
         let kms = self.open_kms(directory, None)?;
         let options = CustodyOptions::default();
         let custody = Custody::open(directory.clone(), kms, &options, Some(lock))?;
-        keys::tend(custody.kms());
+        keys::tend(&*custody.kms()?);
         Ok(custody)
     }
 

@@ -24,7 +24,7 @@ use super::leave;
 use super::session::Session;
 use crate::admin::Control;
 use crate::admin::custody::{Custody, CustodyOptions};
-use crate::app::{self, App};
+use crate::app::{self, App, Keys};
 
 /// Options of `sealgate demo`.
 #[derive(Debug, Args)]
@@ -58,8 +58,13 @@ pub fn run(session: &Session, options: &Demo) -> Result<(), Failure> {
     let yaml = yaml(options.port, targets);
     fs::write(&config, &yaml).map_err(Failure::failed)?;
     let loaded = super::check::load(session, &config)?;
-    let kms = session.open_kms(&directory, None)?;
-    let app = App::start((directory.clone(), lock, kms), &config, loaded)?;
+    let keys = Keys {
+        kms: session.open_kms(&directory, None)?,
+        directory: directory.clone(),
+        lock,
+        runtime: app::admin_runtime()?,
+    };
+    let app = App::start(keys, &config, loaded)?;
     end_on_signals(app.clone()).map_err(Failure::failed)?;
     let port = bound_port(&app).unwrap_or(options.port);
     session

@@ -17,6 +17,7 @@ pub mod leave;
 pub mod logging;
 pub mod output;
 pub mod prompt;
+pub mod root;
 pub mod root_target;
 pub mod run;
 pub mod running;

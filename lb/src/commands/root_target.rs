@@ -49,6 +49,9 @@ impl FromStr for RootTarget {
 pub fn root_key_source(named: &RootKey) -> RootKeySource {
     match named {
         RootKey::File(path) => RootKeySource::File(path.clone()),
+        RootKey::Passphrase => RootKeySource::Passphrase,
+        RootKey::Credential(name) => RootKeySource::Credential(name.clone()),
+        RootKey::Shamir => RootKeySource::Shamir,
     }
 }
 

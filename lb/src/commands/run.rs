@@ -4,8 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
-use config::{Config, Loaded};
-use kms::StateDirectory;
+use config::{Config, Loaded, OnSealed};
+use kms::{Kms, StateDirectory};
+use tokio::runtime::Handle;
 use tracing::warn;
 
 use super::failure::Failure;
@@ -13,7 +14,7 @@ use super::logging::{self, Logging};
 use super::root_target::root_key_source;
 use super::session::Session;
 use super::signals::Signals;
-use crate::app::{self, App};
+use crate::app::{self, App, Keys};
 
 /// Options of `sealgate run`.
 #[derive(Debug, Args)]
@@ -54,14 +55,38 @@ pub fn start(
     directory: StateDirectory,
     config: &Path,
 ) -> Result<Running, Failure> {
-    let signals = Signals::catch().map_err(Failure::failed)?;
     let loaded = load(session, config)?;
     let lock = app::lock(&directory, &super::ask::holder())?;
-    let root = loaded.config.root_key.as_ref().map(root_key_source);
-    let kms = session.open_kms(&directory, root.as_ref())?;
-    let app = App::start((directory, lock, kms), config, loaded)?;
+    let runtime = app::admin_runtime()?;
+    let kms = open(session, &directory, (&loaded.config, config), &runtime)?;
+    let signals = Signals::catch().map_err(Failure::failed)?;
+    let keys = Keys {
+        directory,
+        lock,
+        kms,
+        runtime,
+    };
+    let app = App::start(keys, config, loaded)?;
     signals.obey(app.clone()).map_err(Failure::failed)?;
     Ok(Running { app })
+}
+
+/// Opens the keys; without the root key, as the configuration says: refuses, or waits for it. Signals end a
+/// process that waits.
+fn open(
+    session: &Session,
+    directory: &StateDirectory,
+    config: (&Config, &Path),
+    runtime: &Handle,
+) -> Result<Kms, Failure> {
+    let root = config.0.root_key.as_ref().map(root_key_source);
+    match config.0.on_sealed {
+        OnSealed::Refuse => session.open_kms(directory, root.as_ref()),
+        OnSealed::Wait => match session.try_kms(directory, root.as_ref())? {
+            Ok(kms) => Ok(kms),
+            Err(needs) => Ok(app::wait_for_keys(directory, config, needs, runtime)?),
+        },
+    }
 }
 
 /// Reads the configuration; what was probably not meant goes to the log, faults to whoever started it.

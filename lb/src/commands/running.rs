@@ -149,6 +149,15 @@ fn status_text(status: &Status, output: &Output) -> String {
     if let Some(why) = &status.refused_config {
         text += &format!("\nThe configuration was changed since and refused:\n{why}\n");
     }
+    if let Some(why) = &status.sealed {
+        let meanwhile = match status.phase.as_str() {
+            "sealed" => "Nothing is served yet",
+            _ => "What is served goes on",
+        };
+        text += &format!(
+            "\nThe key management service is sealed: {why}. {meanwhile}; `sealgate kms unseal` opens it.\n"
+        );
+    }
     if let Some(http) = &status.admin_http {
         text += &format!("health and metrics on http://{http}\n");
     }

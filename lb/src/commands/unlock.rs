@@ -32,6 +32,27 @@ impl Session {
         }
     }
 
+    /// Opens the KMS of `directory` with what comes with the process; else, what it needs.
+    ///
+    /// # Errors
+    /// Why it does not open, whatever is brought.
+    pub fn try_kms(
+        &self,
+        directory: &StateDirectory,
+        root: Option<&RootKeySource>,
+    ) -> Result<Result<Kms, Needs>, Failure> {
+        match directory.open_kms(root, &self.unlock()?, Environment::system()) {
+            Ok(kms) => Ok(Ok(kms)),
+            Err(kms::Error::Sealed(needs)) => Ok(Err(needs)),
+            // Its file system may not be there yet.
+            Err(kms::Error::RootKeyMissing(path)) => Ok(Err(Needs::Keeper {
+                place: RootKeySource::File(path).place(),
+                why: "it is not there".to_owned(),
+            })),
+            Err(error) => Err(Failure::failed(error)),
+        }
+    }
+
     /// What comes with the process: credentials, and a line of the file descriptor that was named.
     ///
     /// # Errors
@@ -69,6 +90,23 @@ impl Session {
         Ok(())
     }
 
+    /// What somebody brings to unseal: from the file descriptor that was named, or typed.
+    ///
+    /// # Errors
+    /// When there is neither.
+    pub fn brought(&self, question: &str) -> Result<Zeroizing<Vec<u8>>, Failure> {
+        let text = match self.passphrase_fd {
+            Some(fd) => prompt::first_line(&descriptor(fd))?,
+            None if prompt::can_ask() => prompt::ask(question)?,
+            None => {
+                return Err(Failure::usage(format!(
+                    "`{question}` cannot be asked, for there is no terminal: give it by --passphrase-fd"
+                )));
+            }
+        };
+        Ok(bytes(text))
+    }
+
     /// A passphrase for a root key that is about to be made: from the file descriptor that was named, or
     /// typed twice.
     ///
@@ -100,8 +138,12 @@ fn descriptor(fd: u32) -> PathBuf {
     format!("/dev/fd/{fd}").into()
 }
 
-fn secret(mut text: Zeroizing<String>) -> Passphrase {
-    Passphrase::new(Zeroizing::new(std::mem::take(&mut *text).into_bytes()))
+fn secret(text: Zeroizing<String>) -> Passphrase {
+    Passphrase::new(bytes(text))
+}
+
+fn bytes(mut text: Zeroizing<String>) -> Zeroizing<Vec<u8>> {
+    Zeroizing::new(std::mem::take(&mut *text).into_bytes())
 }
 
 /// What people are asked for, and the credential that has it for services.

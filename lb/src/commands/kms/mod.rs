@@ -22,6 +22,7 @@ use serde::de::DeserializeOwned;
 
 use super::ask::{failed, unexpected};
 use super::failure::Failure;
+use super::root::{self, RootCommand};
 use super::session::Session;
 use crate::admin::client::Client;
 use crate::admin::protocol::{Answer, Request, Response};
@@ -100,6 +101,20 @@ pub enum KmsCommand {
     Random(signing::Random),
     /// Show whether somebody may do something, and by which statement or grant
     Explain(explain::Explain),
+    /// The root key, which opens everything else
+    #[command(subcommand, after_help = "Example:\n  sealgate kms root show")]
+    Root(RootCommand),
+    /// Take the keys out of the running balancer's memory
+    #[command(
+        after_help = "What is served goes on being served; whatever takes a key is refused until `sealgate kms \
+                      unseal`.\n\nExample:\n  sealgate kms seal"
+    )]
+    Seal,
+    /// Bring the running balancer what opens its keys: the passphrase, one share, or nothing
+    #[command(
+        after_help = "Asks on the terminal, or takes --passphrase-fd.\n\nExample:\n  sealgate kms unseal"
+    )]
+    Unseal,
 }
 
 /// Does what the command line says.
@@ -128,6 +143,9 @@ pub fn run(session: &Session, options: &Kms) -> Result<(), Failure> {
         KmsCommand::VerifyMac(options) => signing::verify_mac(service, options),
         KmsCommand::Random(options) => signing::random(service, options),
         KmsCommand::Explain(options) => explain::run(service, options),
+        KmsCommand::Root(command) => root::run(session, command),
+        KmsCommand::Seal => root::seal(session),
+        KmsCommand::Unseal => root::unseal(session),
     }
 }
 

@@ -1,5 +1,8 @@
 //! Roots of trust: every place that keeps a root key opens what was sealed under it, and nothing else does.
 
+mod moves;
+mod sealing;
+
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
