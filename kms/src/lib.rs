@@ -34,6 +34,8 @@
 //! the root key and nothing else. Outside it: the root key. Both in formats with a version, written down
 //! byte by byte in `database.rs`, `root_key/file.rs`, `root_key/record.rs` and [`message`]. Messages and wrapped data keys are the callers' to keep.
 //!
+//! And the audit log ([`audit`](mod@audit)): a record for each call, chained so that none is edited quietly.
+//!
 //! Files of any length are encrypted in the message format of the AWS Encryption SDK ([`file`](mod@file)).
 //!
 //! # What is in memory
