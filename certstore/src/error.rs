@@ -290,7 +290,7 @@ pub enum Error {
     /// It is older than what was there.
     #[error(
         "it is older (version {found}) than what was here before (version {newest}), and is not served; \
-         to go back on purpose, delete the entry with `sealgate cert delete`, then put the file back"
+         to go back on purpose, delete the entry with `sealgate cert delete --force`, then put the file back"
     )]
     Older {
         /// Of the file.

@@ -24,6 +24,7 @@ pub mod forward;
 pub mod headers;
 pub mod health;
 pub mod http;
+pub mod in_use;
 pub mod listener;
 pub mod metrics;
 pub mod path;

@@ -11,13 +11,19 @@ mod demo;
 #[cfg(test)]
 mod dependencies;
 #[cfg(test)]
+mod encryption_sdk;
+#[cfg(test)]
 mod forwarding;
+#[cfg(test)]
+mod in_use;
 #[cfg(test)]
 mod kms;
 #[cfg(test)]
 mod lifecycle;
 #[cfg(test)]
 mod refusals;
+#[cfg(test)]
+mod reseal;
 #[cfg(test)]
 mod roots;
 #[cfg(test)]

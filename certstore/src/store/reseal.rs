@@ -108,6 +108,22 @@ impl SealedStore {
         Ok(keys)
     }
 
+    /// What would no longer open without that KMS key: the names of entries, each once; where there is none and
+    /// new ones are to be sealed under it, that.
+    ///
+    /// # Errors
+    /// What the storage says where it cannot be listed.
+    pub fn users_of(&self, key: KeyId) -> Result<Vec<String>, Error> {
+        let entries = self.list()?.into_iter().flatten();
+        let under = entries.filter(|entry| entry.kms_key == Some(key));
+        let mut names: Vec<_> = under.map(|entry| entry.name).collect();
+        names.dedup();
+        if names.is_empty() && self.sealer.wrapping.key_id().is_ok_and(|own| own == key) {
+            names.push("new entries".to_owned());
+        }
+        Ok(names)
+    }
+
     /// Makes the key `to` the one for new entries, and says what is to be moved where.
     fn begin(&self, to: Option<&KeyRef>) -> Result<WrappedHeader, Error> {
         let _writer = self.writer.lock();

@@ -1,6 +1,8 @@
 //! What the admin socket and the admin HTTP endpoint ask of a running balancer.
 
-use super::protocol::{Entry, ExplainRequest, Explanation, Publication, Refusal, Reloaded, Status};
+use super::protocol::{
+    CertDelete, Entry, ExplainRequest, Explanation, Publication, Refusal, Reloaded, Status,
+};
 
 /// The handle by which a running balancer is watched and steered.
 ///
@@ -33,6 +35,12 @@ pub trait Control: Send + Sync + 'static {
 
     /// Looks at the whole store, after entries were deleted.
     fn refresh(&self);
+
+    /// What would no longer be served if that were deleted, in words for people.
+    fn users_of_entry(&self, delete: &CertDelete) -> Vec<String>;
+
+    /// Which target groups trust a trust store, in words for people.
+    fn users_of_trust_store(&self, name: &str) -> Vec<String>;
 
     /// The way that a request would take now.
     ///

@@ -18,8 +18,8 @@ use parking_lot::{Mutex, MutexGuard};
 
 use super::describe::{broken, entry, verification};
 use super::protocol::{
-    Answer, CertCsr, CertDelete, CertImport, Imported, Refusal, RefusedEntry, Request, Response,
-    Step, TrustImport, Verification,
+    Answer, CertCsr, CertDelete, CertImport, Imported, Refusal, RefusedEntry, Request, Resealed,
+    Response, Step, TrustImport, Verification,
 };
 use super::wire::Secret;
 
@@ -210,7 +210,12 @@ impl Custody {
         progress: &dyn Fn(Step),
     ) -> Result<Answer, Refusal> {
         match request {
-            Request::KmsCall { operation } => self.call_kms(peer, &operation, &secret),
+            Request::KmsCall { operation, force } => {
+                if !force {
+                    self.refuse_in_use(&operation, &secret)?;
+                }
+                self.call_kms(peer, &operation, &secret)
+            }
             other => Ok(self.do_on_store(other, secret, progress)?.into()),
         }
     }
@@ -253,7 +258,8 @@ impl Custody {
             Request::StoreVerify => self.verify(progress),
             Request::AuditVerify { archived } => self.verify_audit(archived, progress),
             Request::TrustImport(import) => self.trust_import(&import),
-            Request::TrustDelete { name } => self.trust_delete(&name),
+            Request::StoreReseal { to_key } => self.reseal(to_key.as_deref(), progress),
+            Request::TrustDelete { name, .. } => self.trust_delete(&name),
             Request::RootShow => self.root_show(),
             Request::RootMove(wanted) => self.root_move(wanted, secret, progress),
             Request::Seal => Ok(self.seal_kms()),
@@ -345,6 +351,50 @@ impl Custody {
         Ok(Response::AuditVerified(Box::new(verification(&found))))
     }
 
+    fn reseal(&self, to: Option<&str>, progress: &dyn Fn(Step)) -> Result<Response, Refusal> {
+        let to = to.map(str::parse).transpose().map_err(Refusal::usage)?;
+        let told = |done, total| progress(Step { done, total });
+        let moved = self.store.reseal(to.as_ref(), &told);
+        let moved = moved.map_err(Refusal::failed)?;
+        Ok(Response::Resealed(Resealed {
+            kms_key: self.directory.identity().key_arn(moved.kms_key),
+            backing_key: moved.backing_key,
+            moved: moved.moved,
+            unchanged: moved.unchanged,
+            bad: moved.bad.iter().map(broken).collect(),
+        }))
+    }
+
+    /// Refuses what would make entries of the store unreadable.
+    fn refuse_in_use(&self, operation: &str, input: &[u8]) -> Result<(), Refusal> {
+        if !PUTS_OUT_OF_USE.contains(&operation) {
+            return Ok(());
+        }
+        let input: serde_json::Value = serde_json::from_slice(input).unwrap_or_default();
+        let key: Option<KeyRef> = input["KeyId"].as_str().and_then(|key| key.parse().ok());
+        let kms = self.kms()?;
+        // Who names no key is told so by the KMS.
+        let Some(Ok(key)) = key.map(|key| kms.resolve(&key)) else {
+            return Ok(());
+        };
+        let mut users = self.store.users_of(key).map_err(Refusal::failed)?;
+        if users.is_empty() {
+            return Ok(());
+        }
+        let more = users.len().saturating_sub(NAMED);
+        users.truncate(NAMED);
+        let more = if more > 0 {
+            format!(" and {more} more")
+        } else {
+            String::new()
+        };
+        Err(Refusal::failed(format!(
+            "KMS key {key} is in use by the certificate store: {}{more} would not open any more. Move the store \
+             to another key first, by `sealgate store reseal --to-key KEY`, or insist with --force",
+            users.join(", ")
+        )))
+    }
+
     fn trust_import(&self, import: &TrustImport) -> Result<Response, Refusal> {
         let bundle = [(import.pem.source.clone(), import.pem.text.clone())];
         let imported = self.trust.import(&import.name, &bundle, SystemTime::now());
@@ -366,6 +416,15 @@ impl Custody {
         entry(summary, self.directory.identity())
     }
 }
+
+/// Operations after which a KMS key decrypts nothing.
+const PUTS_OUT_OF_USE: [&str; 3] = [
+    "DeleteImportedKeyMaterial",
+    "DisableKey",
+    "ScheduleKeyDeletion",
+];
+/// As many are named of those that need a key.
+const NAMED: usize = 10;
 
 fn nobody(uid: u32) -> Refusal {
     Refusal {

@@ -171,6 +171,14 @@ mod tests {
             unreachable!("not asked over HTTP")
         }
 
+        fn users_of_entry(&self, _: &crate::admin::protocol::CertDelete) -> Vec<String> {
+            unreachable!()
+        }
+
+        fn users_of_trust_store(&self, _: &str) -> Vec<String> {
+            unreachable!()
+        }
+
         fn refresh(&self) {
             unreachable!("not asked over HTTP")
         }

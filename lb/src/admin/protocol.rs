@@ -61,12 +61,20 @@ pub enum Request {
         /// Whether files at its beginning may be gone.
         archived: bool,
     },
+    /// Move every entry to the newest generation of the store's KMS key, or to another.
+    StoreReseal {
+        /// The other.
+        to_key: Option<String>,
+    },
     /// Keep a bundle of CA certificates under a name.
     TrustImport(TrustImport),
     /// Delete a trust store.
     TrustDelete {
         /// Its name.
         name: String,
+        /// Also where a target group trusts it.
+        #[serde(default)]
+        force: bool,
     },
     /// Where the root key is kept.
     RootShow,
@@ -82,6 +90,9 @@ pub enum Request {
     KmsCall {
         /// Its name: `Encrypt`.
         operation: String,
+        /// Also where entries of the store would no longer open.
+        #[serde(default)]
+        force: bool,
     },
 }
 
@@ -139,6 +150,9 @@ pub struct CertDelete {
     pub name: String,
     /// Only the twin of this kind of key.
     pub family: Option<String>,
+    /// Also where a listener or a target group shows it.
+    #[serde(default)]
+    pub force: bool,
 }
 
 /// A bundle of CA certificates.
@@ -242,6 +256,8 @@ pub enum Response {
     Verified(Verification),
     /// To [`Request::AuditVerify`].
     AuditVerified(Box<AuditVerification>),
+    /// To [`Request::StoreReseal`].
+    Resealed(Resealed),
     /// To [`Request::TrustImport`].
     Trusted {
         /// How many certificates the trust store now has.
@@ -614,6 +630,21 @@ pub struct SealState {
     pub question: Option<String>,
     /// Whether the keys are out of memory.
     pub wiped: bool,
+}
+
+/// The store was moved.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Resealed {
+    /// The KMS key under which everything is now.
+    pub kms_key: String,
+    /// The generation of its material.
+    pub backing_key: u32,
+    /// Entries that were moved.
+    pub moved: u64,
+    /// Entries that were there already.
+    pub unchanged: u64,
+    /// Files that could not be moved, and stay as they are.
+    pub bad: Vec<RefusedEntry>,
 }
 
 /// The way of a request, or the place where it ends.

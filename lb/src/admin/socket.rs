@@ -311,7 +311,7 @@ mod tests {
             progress: &dyn Fn(Step),
         ) -> Result<Answer, Refusal> {
             match request {
-                Request::KmsCall { operation } => {
+                Request::KmsCall { operation, .. } => {
                     progress(Step { done: 1, total: 2 });
                     Ok(Answer {
                         response: Response::KmsAnswered,
@@ -356,6 +356,7 @@ mod tests {
     fn describe_key() -> Request {
         Request::KmsCall {
             operation: "DescribeKey".to_owned(),
+            force: false,
         }
     }
 

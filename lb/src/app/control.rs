@@ -4,16 +4,17 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, SystemTime};
 
+use certstore::KeyType;
 use tracing::warn;
 
 use super::{App, Ended, Phase};
 use crate::admin::control::{Control, Draining};
 use crate::admin::protocol::{
-    Entry, ExplainRequest, Explanation, Publication, Refusal, Reloaded, Status,
+    CertDelete, Entry, ExplainRequest, Explanation, Publication, Refusal, Reloaded, Status,
 };
 use crate::admin::supervisor;
-use crate::explain;
 use crate::metrics::StoreFigures;
+use crate::{explain, in_use};
 
 impl Control for App {
     fn status(&self) -> Status {
@@ -66,6 +67,28 @@ impl Control for App {
         if let Err(error) = self.certificates.rescan() {
             warn!(%error, "the store cannot be looked through");
         }
+    }
+
+    fn users_of_entry(&self, delete: &CertDelete) -> Vec<String> {
+        let name = delete.name.to_ascii_lowercase();
+        let table = self.foundation.table().load();
+        let served = table.entry(&name);
+        let goes = |key_type: KeyType| {
+            let family = key_type.family().to_string();
+            delete
+                .family
+                .as_ref()
+                .is_none_or(|chosen| *chosen == family)
+        };
+        // As long as it has a certificate with another kind of key, that is shown.
+        if served.is_empty() || !served.iter().all(|one| goes(one.key_type)) {
+            return Vec::new();
+        }
+        in_use::of_entry(self.published.load().config(), &name)
+    }
+
+    fn users_of_trust_store(&self, name: &str) -> Vec<String> {
+        in_use::of_trust_store(self.published.load().config(), name)
     }
 
     fn explain(&self, request: &ExplainRequest) -> Result<Explanation, Refusal> {

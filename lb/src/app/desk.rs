@@ -48,6 +48,7 @@ impl Handler for Desk {
                 Ok(Response::Explained(Box::new(explained)).into())
             }
             other => {
+                self.refuse_in_use(&other)?;
                 let custody = self.foundation.custody();
                 let answer = custody.handle(peer, other, secret, progress)?;
                 Ok(Answer {
@@ -64,6 +65,27 @@ impl Handler for Desk {
 }
 
 impl Desk {
+    /// Refuses to delete what the configuration in force needs.
+    fn refuse_in_use(&self, request: &Request) -> Result<(), Refusal> {
+        let (name, users) = match request {
+            Request::CertDelete(delete) if !delete.force => {
+                (&delete.name, self.control.users_of_entry(delete))
+            }
+            Request::TrustDelete { name, force: false } => {
+                (name, self.control.users_of_trust_store(name))
+            }
+            _ => return Ok(()),
+        };
+        match users.is_empty() {
+            true => Ok(()),
+            false => Err(Refusal::failed(format!(
+                "`{name}` is in use by {}: take it out of the configuration and reload first, or insist with \
+                 --force",
+                users.join(", ")
+            ))),
+        }
+    }
+
     /// What was written in the store reaches the clients before the command hears of it.
     fn publish(&self, done: Response) -> Response {
         match done {

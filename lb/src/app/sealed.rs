@@ -15,8 +15,8 @@ use super::bind_admin;
 use crate::admin::Control;
 use crate::admin::control::Draining;
 use crate::admin::protocol::{
-    Answer, Entry, ExplainRequest, Explanation, KmsCalls, Publication, Refusal, Reloaded, Request,
-    Response, Status, Step,
+    Answer, CertDelete, Entry, ExplainRequest, Explanation, KmsCalls, Publication, Refusal,
+    Reloaded, Request, Response, Status, Step,
 };
 use crate::admin::socket::Handler;
 use crate::admin::wire::Secret;
@@ -160,6 +160,15 @@ impl Control for Antechamber {
             failed: true,
             elapsed_ms: 0.0,
         }
+    }
+
+    fn users_of_entry(&self, _: &CertDelete) -> Vec<String> {
+        // Nothing is served yet.
+        Vec::new()
+    }
+
+    fn users_of_trust_store(&self, _: &str) -> Vec<String> {
+        Vec::new()
     }
 
     fn refresh(&self) {}

@@ -118,6 +118,9 @@ pub struct DeleteOptions {
     /// Only the certificate of this family of keys: ecdsa, ed25519 or rsa
     #[arg(long, value_name = "FAMILY")]
     pub key_type: Option<KeyFamily>,
+    /// Also where a listener or a target group of the running balancer shows it
+    #[arg(long)]
+    pub force: bool,
 }
 
 /// Does what the command line says.
@@ -172,6 +175,7 @@ fn delete(session: &Session, options: &DeleteOptions) -> Result<(), Failure> {
     let request = Request::CertDelete(CertDelete {
         name: options.name.clone(),
         family: options.key_type.map(|family| family.to_string()),
+        force: options.force,
     });
     let done = session.perform(request, Secret::default())?;
     super::deleted(session, &done)

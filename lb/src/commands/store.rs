@@ -5,7 +5,8 @@ use clap::Subcommand;
 use super::failure::Failure;
 use super::output::count;
 use super::session::Session;
-use crate::admin::protocol::{Request, Response, Verification};
+use super::words::key_ref;
+use crate::admin::protocol::{Request, Resealed, Response, Verification};
 use crate::admin::wire::Secret;
 
 /// The sealed store as a whole
@@ -16,6 +17,17 @@ pub enum Store {
         after_help = "Exit status 1 if an entry does not open.\n\nExample:\n  sealgate store verify --output json"
     )]
     Verify,
+    /// Move every entry to the newest material of its KMS key, or to another key, while it is served
+    #[command(
+        after_help = "What is served goes on being served, and an interrupted move is finished by the same command.\n\
+                      Exit status 1 if an entry could not be moved.\n\n\
+                      Example:\n  sealgate store reseal\n  sealgate store reseal --to-key alias/shop"
+    )]
+    Reseal {
+        /// The KMS key under which the store is sealed from then on: key id, key ARN, alias or alias ARN
+        #[arg(long, value_name = "KEY", value_parser = key_ref)]
+        to_key: Option<String>,
+    },
 }
 
 /// Does what the command line says.
@@ -25,6 +37,7 @@ pub enum Store {
 pub fn run(session: &Session, command: &Store) -> Result<(), Failure> {
     match command {
         Store::Verify => verify(session),
+        Store::Reseal { to_key } => reseal(session, to_key.as_deref()),
     }
 }
 
@@ -40,6 +53,39 @@ fn verify(session: &Session) -> Result<(), Failure> {
         true => Ok(()),
         false => Err(Failure::shown(1)),
     }
+}
+
+fn reseal(session: &Session, to_key: Option<&str>) -> Result<(), Failure> {
+    let to_key = to_key.map(str::to_owned);
+    let done = session.perform(Request::StoreReseal { to_key }, Secret::default())?;
+    let Response::Resealed(resealed) = &done else {
+        return Err(super::ask::unexpected(&done));
+    };
+    session
+        .output
+        .result(resealed, |_| resealed_text(resealed))?;
+    match resealed.bad.is_empty() {
+        true => Ok(()),
+        false => Err(Failure::shown(1)),
+    }
+}
+
+fn resealed_text(resealed: &Resealed) -> String {
+    let mut text = String::new();
+    for bad in &resealed.bad {
+        text += &format!("STAYS  {}: {}\n", bad.file, bad.reason);
+    }
+    let Resealed {
+        kms_key,
+        backing_key,
+        moved,
+        unchanged,
+        ..
+    } = resealed;
+    text + &format!(
+        "{} moved to {kms_key}, generation {backing_key}; {unchanged} there already.\n",
+        count(*moved, "entry")
+    )
 }
 
 fn text(verification: &Verification) -> String {

@@ -47,6 +47,9 @@ pub enum Trust {
         /// The trust store's name
         #[arg(value_parser = entry_name)]
         name: String,
+        /// Also where a target group of the running balancer trusts it
+        #[arg(long)]
+        force: bool,
     },
 }
 
@@ -59,9 +62,12 @@ pub fn run(session: &Session, command: &Trust) -> Result<(), Failure> {
         Trust::Import { name, ca } => import(session, name, ca),
         Trust::List => list(session),
         Trust::Show { name } => show(session, name),
-        Trust::Delete { name } => {
+        Trust::Delete { name, force } => {
             let done = session.perform(
-                Request::TrustDelete { name: name.clone() },
+                Request::TrustDelete {
+                    name: name.clone(),
+                    force: *force,
+                },
                 Secret::default(),
             )?;
             super::deleted(session, &done)

@@ -18,6 +18,7 @@ use super::data::{
     Context, Out, context_of, pair, read_ciphertext, read_plaintext, write_base64, write_plaintext,
     write_text,
 };
+use super::file::Passage;
 
 /// Options of `sealgate kms encrypt`.
 #[derive(Debug, Args)]
@@ -28,7 +29,8 @@ use super::data::{
                   which opens at that\nplace of the configuration and nowhere else.\n\n\
                   Example:\n  printf %s \"$TOKEN\" | sealgate kms encrypt --key alias/shop --context app=shop > token.enc\n  \
                   sealgate kms encrypt --key alias/shop --in token.txt --out token.enc\n  \
-                  sealgate kms encrypt --for target_groups.shop.request_headers.set.authorization --in token.txt"
+                  sealgate kms encrypt --for target_groups.shop.request_headers.set.authorization --in token.txt\n  \
+                  sealgate kms encrypt --key alias/shop --file backup.tar --out backup.tar.enc"
 )]
 pub struct Encrypt {
     /// Key id, key ARN, alias or alias ARN [with --for, default: alias/sealgate/certstore]
@@ -45,6 +47,9 @@ pub struct Encrypt {
     /// File with the plaintext, `-` for standard input
     #[arg(long = "in", value_name = "FILE", default_value = "-")]
     pub input: PathBuf,
+    /// File of any length, to be encrypted in the message format of the AWS Encryption SDK
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["input", "place"])]
+    pub file: Option<PathBuf>,
     /// Where the ciphertext goes.
     #[command(flatten)]
     pub out: Out,
@@ -58,12 +63,19 @@ pub struct Encrypt {
 #[command(
     after_help = "The ciphertext may be in base64 or raw. The plaintext is written as it is, but binary never to a \
                   terminal.\n\n\
-                  Example:\n  sealgate kms decrypt --in token.enc --context app=shop"
+                  A file (--file) is there under its name once it is whole; on standard output, only exit status 0 says \
+                  that it is.\n\n\
+                  Example:\n  sealgate kms decrypt --in token.enc --context app=shop\n  \
+                  sealgate kms decrypt --file backup.tar.enc --out backup.tar"
 )]
 pub struct Decrypt {
     /// File with the ciphertext, `-` for standard input
     #[arg(long = "in", value_name = "FILE", default_value = "-")]
     pub input: PathBuf,
+    /// File that `encrypt --file` or the AWS Encryption SDK made; its context need not be named, and what is
+    /// named is checked
+    #[arg(long, value_name = "FILE", conflicts_with = "input")]
+    pub file: Option<PathBuf>,
     /// Where the plaintext goes.
     #[command(flatten)]
     pub out: Out,
@@ -124,6 +136,16 @@ pub struct GenerateDataKey {
 }
 
 pub(super) fn encrypt(service: &Service<'_>, options: &Encrypt) -> Result<(), Failure> {
+    if let Some(source) = &options.file {
+        let out = &options.out.out;
+        let passage = Passage {
+            service,
+            source,
+            out,
+        };
+        let key = options.key.as_deref().unwrap_or_default();
+        return passage.encrypt(key, options.context.get());
+    }
     let plaintext = read_plaintext(&options.input, Kms::MAX_PLAINTEXT)?;
     let key = options.key.as_deref();
     let input = EncryptRequest {
@@ -178,6 +200,15 @@ fn encrypt_for(
 }
 
 pub(super) fn decrypt(service: &Service<'_>, options: &Decrypt) -> Result<(), Failure> {
+    if let Some(source) = &options.file {
+        let out = &options.out.out;
+        let passage = Passage {
+            service,
+            source,
+            out,
+        };
+        return passage.decrypt(options.key.as_deref(), options.context.get().as_ref());
+    }
     let input = DecryptRequest {
         ciphertext_blob: Some(read_ciphertext(&options.input)?),
         encryption_context: options.context.get(),

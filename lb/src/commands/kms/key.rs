@@ -45,7 +45,14 @@ pub enum KeyCommand {
     Enable(KeyName),
     /// Let a key not be used
     #[command(after_help = "Example:\n  sealgate kms key disable alias/shop")]
-    Disable(KeyName),
+    Disable {
+        /// The key.
+        #[command(flatten)]
+        name: KeyName,
+        /// Also where certificates of the store would no longer open
+        #[arg(long)]
+        force: bool,
+    },
     /// Have a key deleted in some days, with all that is encrypted under it
     #[command(
         after_help = "Until then it is of no use, and that can be taken back.\n\n\
@@ -58,6 +65,9 @@ pub enum KeyCommand {
         /// In how many days, 7 to 30
         #[arg(long, value_name = "DAYS", default_value_t = ::kms::Kms::DEFAULT_PENDING_WINDOW)]
         days: u32,
+        /// Also where certificates of the store would no longer open
+        #[arg(long)]
+        force: bool,
     },
     /// Take a deletion back; the key is disabled then
     #[command(after_help = "Example:\n  sealgate kms key cancel-deletion alias/shop")]
@@ -126,8 +136,10 @@ pub(super) fn run(service: &Service<'_>, command: &KeyCommand) -> Result<(), Fai
             update_description(service, name, description)
         }
         KeyCommand::Enable(name) => change(service, "EnableKey", name, "can be used."),
-        KeyCommand::Disable(name) => change(service, "DisableKey", name, "cannot be used."),
-        KeyCommand::ScheduleDeletion { name, days } => schedule_deletion(service, name, *days),
+        KeyCommand::Disable { name, force } => disable(service, name, *force),
+        KeyCommand::ScheduleDeletion { name, days, force } => {
+            schedule_deletion(service, name, *days, *force)
+        }
         KeyCommand::CancelDeletion(name) => cancel_deletion(service, name),
         KeyCommand::Tag { name, tags } => tags::tag(service, name, tags),
         KeyCommand::Untag { name, tags } => tags::untag(service, name, tags),
@@ -173,12 +185,23 @@ fn update_description(
     service.done(&format!("{} has a new description.", name.key))
 }
 
-fn schedule_deletion(service: &Service<'_>, name: &KeyName, days: u32) -> Result<(), Failure> {
+fn disable(service: &Service<'_>, name: &KeyName, force: bool) -> Result<(), Failure> {
+    service.call_forcing::<Nothing>("DisableKey", &request(name), force)?;
+    service.done(&format!("{} cannot be used.", name.key))
+}
+
+fn schedule_deletion(
+    service: &Service<'_>,
+    name: &KeyName,
+    days: u32,
+    force: bool,
+) -> Result<(), Failure> {
     let input = ScheduleKeyDeletionRequest {
         key_id: name.key.clone(),
         pending_window_in_days: Some(days),
     };
-    let answer: ScheduleKeyDeletionResponse = service.call("ScheduleKeyDeletion", &input)?;
+    let answer: ScheduleKeyDeletionResponse =
+        service.call_forcing("ScheduleKeyDeletion", &input, force)?;
     service.show(&answer, |_| {
         format!(
             "{} is deleted on {}, with all that is encrypted under it; `sealgate kms key cancel-deletion {}` \

@@ -7,6 +7,7 @@ mod alias;
 mod crypto;
 mod data;
 mod explain;
+mod file;
 mod grant;
 mod identity;
 mod key;
@@ -81,7 +82,7 @@ pub enum KmsCommand {
     /// Show as whom this command asks
     #[command(after_help = "Example:\n  sealgate kms whoami")]
     Whoami,
-    /// Encrypt at most 4,096 bytes under a key
+    /// Encrypt at most 4,096 bytes under a key, or a file of any length
     Encrypt(crypto::Encrypt),
     /// Decrypt what `encrypt` made
     Decrypt(crypto::Decrypt),
@@ -165,9 +166,23 @@ impl Service<'_> {
         operation: &str,
         input: &impl Serialize,
     ) -> Result<T, Failure> {
+        self.call_forcing(operation, input, false)
+    }
+
+    /// The same, where `force` says so also if entries of the store would no longer open then.
+    ///
+    /// # Errors
+    /// Why it was not done.
+    fn call_forcing<T: DeserializeOwned>(
+        &self,
+        operation: &str,
+        input: &impl Serialize,
+        force: bool,
+    ) -> Result<T, Failure> {
         let input = ::kms::api::write(input).map_err(Failure::failed)?;
         let request = Request::KmsCall {
             operation: operation.to_owned(),
+            force,
         };
         let Answer { response, secret } = self.ask(request, input)?;
         match response {
