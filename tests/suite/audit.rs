@@ -84,13 +84,11 @@ fn mutates_until_it_is_killed() {
         return;
     };
     let directory = StateDirectory::open(Path::new(&state)).unwrap();
-    let lock = directory.lock("a test that is killed").unwrap();
+    let _lock = directory.lock("a test that is killed").unwrap();
     let kms = directory
         .open_kms(None, &Unlock::default(), Environment::system())
         .unwrap();
-    let kms = directory
-        .audited(kms, AuditOptions::default(), &lock)
-        .unwrap();
+    let kms = directory.audited(kms, AuditOptions::default()).unwrap();
     println!("\nready");
     loop {
         mutate(&kms);
@@ -254,13 +252,11 @@ fn mutations_that_are_killed_are_whole_and_on_record() {
         rounds += 1;
         answered.read(&run_and_kill(&testbed, random.random_range(0..300)));
         let directory = StateDirectory::open(&testbed.state()).unwrap();
-        let lock = directory.lock("a test").unwrap();
+        let _lock = directory.lock("a test").unwrap();
         let kms = directory
             .open_kms(None, &Unlock::default(), Environment::system())
             .unwrap();
-        let kms = directory
-            .audited(kms, AuditOptions::default(), &lock)
-            .unwrap();
+        let kms = directory.audited(kms, AuditOptions::default()).unwrap();
         answered.check(&kms);
         let found = kms.audit_log().unwrap().verify(false, &|_, _| {}).unwrap();
         assert_eq!(found.fault, None, "round {rounds}");

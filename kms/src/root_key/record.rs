@@ -31,7 +31,7 @@ use std::time::{Duration, SystemTime};
 use super::credential::Salt;
 use super::passphrase::Argon2Parameters;
 use super::share::ShareSet;
-use super::{Fingerprint, RootKey, Sharing, SourceKind};
+use super::{Fingerprint, RootKey, Sharing, SourceKind, shamir};
 use crate::aead::{self, NONCE_LEN, TAG_LEN};
 use crate::environment::Environment;
 use crate::secret::SecretKey;
@@ -124,12 +124,16 @@ impl RootRecord {
             created: environment.clock.now(),
         };
         let nonce = environment.random_bytes();
-        let mut sealed = *root.key().expose();
-        let tag = aead::seal(key, &nonce, &head.with(&nonce), &mut sealed);
+        let mut tag = [0; TAG_LEN];
+        // Encrypted in a slot for keys, where no copy of it stays.
+        let sealed = shamir::filled(|out| {
+            out.copy_from_slice(root.key().expose());
+            tag = aead::seal(key, &nonce, &head.with(&nonce), out);
+        });
         Self {
             head,
             nonce,
-            sealed,
+            sealed: *sealed.expose(),
             tag,
         }
     }
