@@ -18,4 +18,12 @@ pub fn tend(kms: &Kms) {
     for (key, why) in ticked.failed {
         error!(%key, "what was due for this KMS key was not done, and is tried again in a minute: {why}");
     }
+    match kms.reap_instances() {
+        Ok(0) => {}
+        Ok(grants) => info!(
+            grants,
+            "took away what ended instances of services have left"
+        ),
+        Err(why) => error!("what ended instances of services have left stays for now: {why}"),
+    }
 }
