@@ -41,6 +41,8 @@ mod certified;
 mod entry;
 mod error;
 mod format;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 mod host;
 mod import;
 mod key_type;

@@ -87,6 +87,8 @@ mod alias;
 mod audit;
 mod codec;
 mod export;
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) mod fuzzing;
 mod grant;
 mod identity;
 mod key;

@@ -63,6 +63,8 @@ pub mod environment;
 pub mod error;
 mod event;
 pub mod file;
+#[cfg(any(test, feature = "fuzzing"))]
+pub mod fuzzing;
 pub mod grant;
 pub mod hygiene;
 pub mod identity;

@@ -26,6 +26,8 @@ pub use source::{RootKeySource, SourceKind};
 
 pub(crate) use make::make;
 pub(crate) use open::{Places, in_force, open, receive};
+#[cfg(any(test, feature = "fuzzing"))]
+pub(crate) use record::RootRecord;
 pub(crate) use record::{DatabaseId, record_name, record_name_of};
 
 use crate::derive::derive;
