@@ -29,7 +29,7 @@ fn what_serves_goes_on_and_what_takes_a_key_waits() {
     testbed.imported(LATER, &authority.issue(&[LATER]));
     let file = testbed.state().join("store").join(format!("{LATER}.e"));
     let sealed_entry = fs::read(&file).unwrap();
-    testbed.ok(["cert", "delete", LATER]);
+    testbed.ok(["cert", "delete", LATER, "--force"]);
     let load = Load::start(&authority, &balancer, NAME);
 
     let state = testbed.json(["kms", "seal"]);
