@@ -51,7 +51,10 @@ fn a_log_that_nobody_reads_harms_nothing() {
 fn a_full_disk_loses_lines_of_the_access_log_and_no_request() {
     let (testbed, authority) = (Testbed::new(), Authority::new());
     testbed.imported("a.example.com", &authority.issue(&["a.example.com"]));
-    let balancer = testbed.start(&yaml("fine", "access_log: { file: /dev/full }\n"));
+    let balancer = testbed.start(&yaml(
+        "fine",
+        "access_log: { file: /dev/full }\nadmin: { http: 127.0.0.1:0 }\n",
+    ));
     let client = TlsClient::new(authority.root_pem());
     let mut session = client
         .connect(balancer.address("https"), "a.example.com")
