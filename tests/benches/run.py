@@ -41,6 +41,7 @@ def main():
         "machine": machine.describe(),
         "versions": {name: build.version(name, REPOSITORY, binaries) for name in options.servers},
         "rounds": options.rounds,
+        "failed": bench.failures,
         "workloads": measured,
     }
     print(report.markdown(document))
@@ -49,6 +50,8 @@ def main():
     if options.publish:
         write(document, REPOSITORY / "tests/benches")
         publish(document, REPOSITORY / "README.md")
+    if bench.failures:
+        raise SystemExit("\n".join(["Failed:", *bench.failures]))
 
 
 def write(document, directory):
@@ -102,6 +105,7 @@ class Bench:
     scratch: pathlib.Path
     binaries: dict
     options: argparse.Namespace
+    failures: list = dataclasses.field(default_factory=list)
 
     def measure(self, name):
         return self.once(name) if name in ONCE else self.in_rounds(name)
@@ -109,12 +113,17 @@ class Bench:
     def in_rounds(self, name):
         """Rounds in which each server has its turn, in an order that is drawn each time."""
         workload = WORKLOADS[name]
-        samples = {server: [] for server in self.options.servers if kind(server) not in workload.cannot}
+        able = [server for server in self.options.servers if kind(server) not in workload.cannot]
         with contextlib.ExitStack() as stack:
-            running = {server: stack.enter_context(self.start(server, name, workload)) for server in samples}
+            running = {}
+            for server in able:
+                with self.blaming(name, server):
+                    running[server] = stack.enter_context(self.start(server, name, workload))
+            samples = {server: [] for server in running}
             for turn in range(self.options.rounds):
                 for server in random.sample(list(samples), len(samples)):
-                    with blaming(name, server):
+                    # Whoever fails is out: ratios are of rounds that all took part in.
+                    with self.blaming(name, server, lambda: samples.pop(server)):
                         samples[server].append(self.take(workload, running[server]))
                 print(f"{name}: round {turn + 1} of {self.options.rounds}", file=sys.stderr)
             if self.options.system_calls:
@@ -126,10 +135,9 @@ class Bench:
     @contextlib.contextmanager
     def start(self, server, name, workload):
         with servers.start(server, self.task(workload), self.scratch / f"{name}-{server}", self.binaries) as running:
-            with blaming(name, server):
-                if not workload.only_handshakes:
-                    target.check_answers(running.port, self.certificates.ca)
-                workload.warm_up(running, self.binaries)
+            if not workload.only_handshakes:
+                target.check_answers(running.port, self.certificates.ca)
+            workload.warm_up(running, self.binaries)
             yield running
 
     def task(self, workload=None):
@@ -156,7 +164,7 @@ class Bench:
         made = many.make(self.scratch, self.binaries) if name == "W11" else None
         for server in self.options.servers:
             directory = self.scratch / f"{name}-{server}"
-            with blaming(name, server):
+            with self.blaming(name, server):
                 if name == "W10":
                     measured[server] = [idle.measure(server, self.task(), directory, self.binaries)]
                 elif kind(server) in many.ABLE:
@@ -164,18 +172,19 @@ class Bench:
             print(f"{name}: {server} done", file=sys.stderr)
         return {"title": ONCE[name], "servers": measured}
 
+    @contextlib.contextmanager
+    def blaming(self, workload, server, then=lambda: None):
+        """Writes down which server failed at what, and goes on."""
+        try:
+            yield
+        except Failed as failure:
+            self.failures.append(f"{workload}, {server}: {failure}")
+            print(self.failures[-1], file=sys.stderr)
+            then()
+
 
 def kind(server):
     return server.partition("@")[0]
-
-
-@contextlib.contextmanager
-def blaming(workload, server):
-    """Says which server it was."""
-    try:
-        yield
-    except Failed as failure:
-        raise SystemExit(f"{workload}, {server}: {failure}") from None
 
 
 if __name__ == "__main__":

@@ -74,10 +74,11 @@ def sealgate(directory, port, pems, state, task, binaries):
     if state is None:
         state = directory / "state"
         run(binaries["sealgate"], "init", "--state", state)
-        key = directory / "key.pem"
-        key.write_text("-----BEGIN PRIVATE" + pems[0].read_text().split("-----BEGIN PRIVATE")[1])
-        key.chmod(0o600)
-        run(binaries["sealgate"], "cert", "import", pems[0].stem, "--cert", pems[0], "--key", key, "--state", state)
+        cert, key = directory / "cert.pem", directory / "key.pem"
+        parts = pems[0].read_text().partition("-----BEGIN PRIVATE")
+        cert.write_text(parts[0])
+        key.write_text("".join(parts[1:]))
+        run(binaries["sealgate"], "cert", "import", pems[0].stem, "--cert", cert, "--key", key, "--state", state)
     config = directory / "sealgate.yaml"
     config.write_text(f"""\
 version: 1
@@ -93,7 +94,7 @@ listeners:
 
 def nginx(directory, port, pems, state, task, binaries):
     blocks = "\n".join(
-        f"server {{ listen 127.0.0.1:{port} ssl backlog=4096; server_name {pem.stem}; ssl_certificate {pem}; "
+        f"server {{ listen 127.0.0.1:{port} ssl; server_name {pem.stem}; ssl_certificate {pem}; "
         f"ssl_certificate_key {pem}; return 200; }}" for pem in pems)
     config = directory / "nginx.conf"
     config.write_text(f"""\

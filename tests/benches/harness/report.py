@@ -22,8 +22,8 @@ def heading(document):
     yield ""
     for server, version in document["versions"].items():
         yield f"- {server}: {version}"
-    for server, why in document.get("dropped", {}).items():
-        yield f"- {server}: not measured: {why}"
+    for failure in document["failed"]:
+        yield f"- not measured: {failure.splitlines()[0]}"
 
 
 # --- everything in one table ---
