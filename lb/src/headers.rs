@@ -205,8 +205,12 @@ pub fn keeps_alive(headers: &HeaderMap, version: Version) -> bool {
 
 /// Writes the length as one number in one form: some take `010` for eight.
 pub fn set_length(headers: &mut HeaderMap, length: u64) {
-    let plain = |value: &HeaderValue| value.len() == 1 || !value.as_bytes().starts_with(b"0");
-    if !headers.get(CONTENT_LENGTH).is_some_and(plain) {
+    let plain = |value: &HeaderValue| {
+        let bytes = value.as_bytes();
+        bytes.iter().all(u8::is_ascii_digit) && (bytes.len() == 1 || !bytes.starts_with(b"0"))
+    };
+    let mut lengths = headers.get_all(CONTENT_LENGTH).iter();
+    if !lengths.next().is_some_and(plain) || lengths.next().is_some() {
         headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
 }
@@ -606,6 +610,16 @@ mod tests {
             let number = content_length(&headers).unwrap().unwrap();
             set_length(&mut headers, number);
             assert_eq!(headers, map(&[("content-length", form)]));
+        }
+        for lengths in [&["5", "5"][..], &["5, 5"]] {
+            let fields: Vec<_> = lengths
+                .iter()
+                .map(|length| ("content-length", *length))
+                .collect();
+            let mut headers = map(&fields);
+            let number = agreed_length(&headers).unwrap().unwrap();
+            set_length(&mut headers, number);
+            assert_eq!(headers, map(&[("content-length", "5")]), "{lengths:?}");
         }
     }
 
