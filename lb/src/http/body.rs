@@ -20,7 +20,8 @@ pub(crate) struct ChunkScanner {
     digits: u8,
     /// The size of the chunk: what is read of it, then what is left of it.
     size: u64,
-    /// Bytes of chunk extensions and trailers so far, which carry nothing but could go on for ever.
+    /// Bytes of chunk extensions and trailers so far, which carry nothing but could go on for ever; in an
+    /// answer, since the last data: a long one may have something behind each of its sizes.
     extras: usize,
     /// The lines of the trailers so far, each with a line feed at its end, where they are wanted.
     trailers: Option<Vec<u8>>,
@@ -190,10 +191,12 @@ impl ChunkScanner {
     fn begin_chunk(&mut self) -> At {
         self.digits = 0;
         if self.size == 0 {
-            At::TrailerStart
-        } else {
-            At::Data
+            return At::TrailerStart;
         }
+        if self.trailers.is_some() {
+            self.extras = 0;
+        }
+        At::Data
     }
 
     fn trailer(&mut self, byte: u8, at: At) -> Result<At, Refusal> {
@@ -282,5 +285,16 @@ mod tests {
         }
         let endless = format!("1;{}", "a".repeat(MAX_EXTRAS));
         assert_eq!(scan(&endless), Err(EXTRAS));
+    }
+
+    #[test]
+    fn a_long_answer_may_have_something_behind_each_size() {
+        let body = "1  ;a\r\nx\r\n".repeat(MAX_EXTRAS);
+        assert_eq!(scan(&body), Err(CHUNK_LINE));
+        assert_eq!(scan(&body.replace("  ", "")), Err(EXTRAS));
+        assert_eq!(ChunkScanner::of_answer().scan(body.as_bytes()), Ok(None));
+        let endless = format!("1{}", " ".repeat(MAX_EXTRAS + 1));
+        let endless = ChunkScanner::of_answer().scan(endless.as_bytes());
+        assert_eq!(endless, Err(EXTRAS));
     }
 }
