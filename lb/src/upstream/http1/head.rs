@@ -61,6 +61,7 @@ pub(super) fn take(input: &mut BytesMut, to_head: bool) -> Result<Option<Head>, 
     let decoder = decoder(lines.status, lines.version, &fields, to_head)?;
     let keep_alive = lines.status != StatusCode::SWITCHING_PROTOCOLS
         && !matches!(decoder, Decoder::UntilClose)
+        && !is_at_odds(lines.status, &fields)
         && headers::keeps_alive(&fields, lines.version);
     let mut response = Response::new(());
     *response.status_mut() = lines.status;
@@ -177,6 +178,14 @@ fn decoder(
         Ok(None) => Ok(Decoder::until_close()),
         Err(_) => Err(Malformed("the length of the answer is in doubt")),
     }
+}
+
+/// Whether an answer that has no body announces one, which only a broken target does (RFC 9110, section
+/// 8.6): it may send it as well, and the next request would be answered with it.
+fn is_at_odds(status: StatusCode, fields: &HeaderMap) -> bool {
+    status == StatusCode::NO_CONTENT
+        && (fields.contains_key(TRANSFER_ENCODING)
+            || !matches!(headers::agreed_length(fields), Ok(None | Some(0))))
 }
 
 /// Fields of an answer.

@@ -158,6 +158,22 @@ fn answers_end_where_they_should() {
         ),
         (
             "GET",
+            "HTTP/1.1 204 No Content\r\ncontent-length: 0\r\n\r\n",
+            Outcome::Answer(204, vec![], None, true),
+        ),
+        // A body that has not come yet would be taken for the next answer.
+        (
+            "GET",
+            "HTTP/1.1 204 No Content\r\ncontent-length: 2\r\n\r\n",
+            Outcome::Answer(204, vec![], None, false),
+        ),
+        (
+            "GET",
+            "HTTP/1.1 204 No Content\r\ntransfer-encoding: chunked\r\n\r\n",
+            Outcome::Answer(204, vec![], None, false),
+        ),
+        (
+            "GET",
             "HTTP/1.1 304 Not Modified\r\ncontent-length: 9\r\n\r\n",
             Outcome::Answer(304, vec![], None, true),
         ),
