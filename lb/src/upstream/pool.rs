@@ -187,6 +187,7 @@ impl Pool {
         any
     }
 
+    /// What comes of it is open for sure: the request may be one that cannot be sent again.
     async fn wait(&self, dial: &Dial) -> Result<Grant, ProxyError> {
         let deadline = Instant::now() + self.connect_timeout;
         loop {
@@ -200,7 +201,7 @@ impl Pool {
             match timeout_at(deadline, granted).await {
                 Ok(Ok(Grant::Connection(mut connection))) => {
                     let mut cx = Context::from_waker(Waker::noop());
-                    if connection.poll_quiet(&mut cx) {
+                    if connection.poll_quiet(&mut cx) && connection.is_quiet() {
                         return Ok(Grant::Connection(connection));
                     }
                 }
@@ -217,7 +218,9 @@ impl Pool {
     fn take_from_any(&self) -> Option<Connection> {
         for shelf in self.idle.iter() {
             while let Some(idle) = shelf.lock().idle.pop() {
-                if let Some(connection) = idle.check() {
+                if let Some(connection) = idle.check()
+                    && connection.is_quiet()
+                {
                     return Some(connection);
                 }
             }
@@ -482,5 +485,17 @@ mod tests {
             // Nothing has been awaited: the runtime knows of nothing.
             assert_eq!(pool.take(0, true).is_none(), closed);
         }
+    }
+
+    #[tokio::test]
+    async fn nor_is_it_where_there_may_be_no_more() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let dial = Dial::new(listener.local_addr().unwrap(), SECOND, None);
+        let pool = Arc::new(Pool::new(&limits(1, 9), 2));
+        let connection = pool.connect(&dial).await.unwrap();
+        let (stream, _) = listener.accept().unwrap();
+        pool.give_back(0, Left::Free(connection));
+        drop(stream);
+        assert!(!pool.connect(&dial).await.unwrap().reused);
     }
 }
