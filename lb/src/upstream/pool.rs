@@ -335,7 +335,10 @@ const SWEEP: Duration = Duration::from_millis(100);
 
 #[cfg(test)]
 mod tests {
+    use tokio::io::AsyncWriteExt;
     use tokio::net::TcpListener;
+    use tokio::task::consume_budget;
+    use tokio::task::coop::has_budget_remaining;
 
     use super::*;
 
@@ -497,5 +500,25 @@ mod tests {
         pool.give_back(0, Left::Free(connection));
         drop(stream);
         assert!(!pool.connect(&dial).await.unwrap().reused);
+    }
+
+    #[tokio::test]
+    async fn what_came_unasked_for_is_seen_at_the_end_of_a_turn() {
+        let (listener, dial) = target().await;
+        let pool = Arc::new(Pool::new(&limits(9, 9), 1));
+        let mut connection = pool.connect(&dial).await.unwrap();
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(connection.poll_quiet(&mut cx));
+        stream.write_all(b"HTTP/1.1 408 Late").await.unwrap();
+        connection.readable().await;
+        poll_fn(|cx| {
+            while has_budget_remaining() {
+                let _ = pin!(consume_budget()).poll(cx);
+            }
+            assert!(!connection.poll_quiet(cx));
+            Poll::Ready(())
+        })
+        .await;
     }
 }

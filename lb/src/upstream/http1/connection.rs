@@ -1,6 +1,7 @@
 //! A connection to a target that serves one request at a time.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::io::{self, IoSlice};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
@@ -8,6 +9,7 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::task::coop::unconstrained;
 
 use crate::forward::idle::IdleTimer;
 use crate::upstream::connect::TargetStream;
@@ -48,11 +50,15 @@ impl Connection {
     /// closed the connection either. `cx` is woken when it does. What comes unasked for is no answer to the
     /// next request.
     pub fn poll_quiet(&mut self, cx: &mut Context<'_>) -> bool {
+        if !self.input.is_empty() {
+            return false;
+        }
         let mut byte = [0];
-        self.input.is_empty()
-            && Pin::new(&mut self.stream)
-                .poll_read(cx, &mut ReadBuf::new(&mut byte))
-                .is_pending()
+        let mut buffer = ReadBuf::new(&mut byte);
+        let stream = &mut self.stream;
+        let reading = poll_fn(|cx| Pin::new(&mut *stream).poll_read(cx, &mut buffer));
+        // A task that has had its turn would be told that there is nothing.
+        pin!(unconstrained(reading)).poll(cx).is_pending()
     }
 
     /// The same as of now: one system call, which sees what the runtime has not been told of.
@@ -65,6 +71,11 @@ impl Connection {
         let mut cx = Context::from_waker(Waker::noop());
         // It is given up, whether the target hears it or not.
         let _ = Pin::new(&mut self.stream).poll_shutdown(&mut cx);
+    }
+
+    #[cfg(test)]
+    pub(crate) async fn readable(&self) {
+        self.stream.socket().readable().await.unwrap();
     }
 
     #[cfg(test)]
