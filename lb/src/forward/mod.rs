@@ -75,7 +75,7 @@ pub async fn forward(
     let mut answer = send::send(connection, outbound, timeout, forwarding.limits).await;
     if let Err(SendError::Stale(again)) = answer {
         exchange.record().retries += 1;
-        let connection = fresh(&mut target, forwarding, exchange).await?;
+        let connection = fresh(&mut target, true, forwarding, exchange).await?;
         sent = Instant::now();
         answer = send::send(connection, *again, timeout, forwarding.limits).await;
     }
@@ -100,25 +100,27 @@ async fn connect(
         return Ok((target, connection));
     }
     let mut target = target;
-    let connection = fresh(&mut target, forwarding, exchange).await?;
+    let connection = fresh(&mut target, false, forwarding, exchange).await?;
     Ok((target, connection))
 }
 
-/// A new connection to `target`; to another one, which takes its place, if that fails.
+/// A connection to `target` that the worker had not got; to another one, which takes its place, if that
+/// fails. `anew`: one that has served no request.
 async fn fresh(
     target: &mut Arc<Target>,
+    anew: bool,
     forwarding: Forwarding<'_>,
     exchange: &mut Exchange,
 ) -> Result<Connection, ProxyError> {
     let begun = Instant::now();
-    let connected = match target.pool().connect(target.dial()).await {
+    let connected = match dial(target, anew).await {
         Err(error) if !matches!(error.end, End::TargetBusy | End::OutOfResources) => {
             let Ok(other) = pick(forwarding, Some(target), exchange) else {
                 return Err(error);
             };
             *target = other;
             exchange.record().retries += 1;
-            target.pool().connect(target.dial()).await
+            dial(target, anew).await
         }
         connected => connected,
     };
@@ -127,6 +129,13 @@ async fn fresh(
     let connection = connected?;
     record.reused = connection.reused;
     Ok(connection)
+}
+
+async fn dial(target: &Target, anew: bool) -> Result<Connection, ProxyError> {
+    match anew {
+        true => target.pool().connect_anew(target.dial()).await,
+        false => target.pool().connect(target.dial()).await,
+    }
 }
 
 fn pick(

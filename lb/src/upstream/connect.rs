@@ -57,7 +57,7 @@ impl Dial {
             let detail = format!("{}: not connected within {:?}", self.address, self.timeout);
             ProxyError::because(End::ConnectTimeout, detail)
         })??;
-        Ok(TargetStream { io, _slot: slot })
+        Ok(TargetStream { io, slot })
     }
 
     async fn connect_unbounded(&self) -> Result<Transport, ProxyError> {
@@ -101,7 +101,7 @@ fn why_not_connected(error: &io::Error) -> End {
 /// The bytes of a connection to a target.
 pub struct TargetStream {
     io: Transport,
-    _slot: Option<Slot>,
+    slot: Option<Slot>,
 }
 
 enum Transport {
@@ -116,8 +116,13 @@ impl TargetStream {
     pub(super) fn of_memory(io: tokio::io::DuplexStream) -> Self {
         Self {
             io: Transport::Memory(io),
-            _slot: None,
+            slot: None,
         }
+    }
+
+    /// Closes it, and leaves its place.
+    pub(super) fn into_slot(self) -> Option<Slot> {
+        self.slot
     }
 
     /// Whether there is no TLS.

@@ -101,6 +101,19 @@ impl Pool {
         Ok(Connection::new(stream, self.response_timeout))
     }
 
+    /// The same, but never one that has served a request: for one that has met a closed one already.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn connect_anew(&self, dial: &Dial) -> Result<Connection, ProxyError> {
+        let connection = self.connect(dial).await?;
+        if !connection.reused {
+            return Ok(connection);
+        }
+        let stream = dial.connect(connection.into_slot()).await?;
+        Ok(Connection::new(stream, self.response_timeout))
+    }
+
     /// Gives a connection back whose answer was read. Where the request is not sent yet, that is waited
     /// for in the background, but not for long: its target has answered before the request was whole.
     pub fn give_back(self: &Arc<Self>, worker: usize, left: Left) {
@@ -500,6 +513,19 @@ mod tests {
         pool.give_back(0, Left::Free(connection));
         drop(stream);
         assert!(!pool.connect(&dial).await.unwrap().reused);
+    }
+
+    #[tokio::test]
+    async fn a_new_one_takes_the_place_of_one_that_is_free() {
+        let (_listener, dial) = target().await;
+        let pool = Arc::new(Pool::new(&limits(1, 9), 1));
+        let only = pool.connect(&dial).await.unwrap();
+        pool.give_back(0, Left::Free(only));
+        let new = pool.connect_anew(&dial).await.unwrap();
+        assert!(!new.reused);
+        assert_eq!(pool.open(), 1);
+        drop(new);
+        assert_eq!(pool.open(), 0);
     }
 
     #[tokio::test]

@@ -13,6 +13,7 @@ use tokio::task::coop::unconstrained;
 
 use crate::forward::idle::IdleTimer;
 use crate::upstream::connect::TargetStream;
+use crate::upstream::pool::Slot;
 
 /// A connection to a target.
 pub struct Connection {
@@ -64,6 +65,11 @@ impl Connection {
     /// The same as of now: one system call, which sees what the runtime has not been told of.
     pub fn is_quiet(&self) -> bool {
         self.input.is_empty() && self.stream.is_quiet()
+    }
+
+    /// Closes it for another that takes its place.
+    pub fn into_slot(self) -> Option<Slot> {
+        self.stream.into_slot()
     }
 
     /// Says goodbye, where that can be done at once.
