@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use config::ListenerLimits;
@@ -128,14 +129,22 @@ impl Patience {
         progress: &Progress,
     ) -> Result<T, End> {
         let mut answer = pin!(answer);
-        loop {
-            let due = self.due(progress, Instant::now())?;
-            tokio::select! {
-                biased;
-                answer = &mut answer => return Ok(answer),
-                () = sleep_until(due) => {}
+        let mut alarm = pin!(sleep_until(Instant::now()));
+        poll_fn(|cx| {
+            if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
+                return Poll::Ready(Ok(answer));
             }
-        }
+            // The body may have come further by that, and with it when to give up.
+            loop {
+                let due = self.due(progress, Instant::now())?;
+                // Where that is later now, the alarm is moved when it goes off: most never do.
+                if due < alarm.deadline() || alarm.is_elapsed() {
+                    alarm.as_mut().reset(due);
+                }
+                ready!(alarm.as_mut().poll(cx));
+            }
+        })
+        .await
     }
 
     /// When to look again; or that it has taken too long.

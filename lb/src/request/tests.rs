@@ -448,7 +448,16 @@ async fn a_slow_target_is_given_up() {
     let front = Front::start(config).await;
     let answer = front.ask(LAST_GET).await;
     assert!(answer.contains("504 target_timeout: "), "{answer}");
-    assert_eq!(front.log(1).await[0]["end"], "target_timeout");
+    let post = "POST / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n";
+    for body in [
+        "content-length: 1\r\n\r\nx",
+        "transfer-encoding: chunked\r\n\r\n1\r\nx\r\n0\r\n\r\n",
+    ] {
+        let answer = front.ask(&format!("{post}{body}")).await;
+        assert!(answer.contains("504 target_timeout: "), "{answer}");
+    }
+    let lines = front.log(3).await;
+    assert!(lines.iter().all(|line| line["end"] == "target_timeout"));
 }
 
 #[tokio::test]
