@@ -35,6 +35,8 @@ pub struct Relay {
     /// Why it is broken, until what came before is on its way.
     fault: Option<BrokenBody>,
     idle: IdleTimer,
+    /// How much of the request's body was taken when that was last looked at.
+    taken: u64,
     home: Home,
 }
 
@@ -74,12 +76,23 @@ impl Answer {
             begun,
             fault: None,
             idle: IdleTimer::new(idle),
+            taken: 0,
             home,
         }))
     }
 }
 
 impl Relay {
+    /// Whether nothing has come for too long, while nothing was `taken` of the request's body either: a target
+    /// that is still reading may have more to say only behind it.
+    fn is_stalled(&mut self, taken: u64, cx: &mut Context<'_>) -> bool {
+        if taken != self.taken {
+            self.taken = taken;
+            self.idle.progress();
+        }
+        self.idle.poll_expired(cx)
+    }
+
     fn is_at_end(&self) -> bool {
         self.begun.is_none() && self.body.as_ref().is_none_or(Body::is_end_stream)
     }
@@ -206,11 +219,15 @@ impl Body for ResponseBody {
                 relay.idle.progress();
                 Poll::Ready(body.pass(frame))
             }
-            Poll::Pending if relay.idle.poll_expired(cx) => {
+            Poll::Pending => {
+                let exchange = body.exchange.as_ref();
+                let progress = exchange.and_then(|exchange| exchange.progress.as_ref());
+                if !relay.is_stalled(progress.map_or(0, |body| body.bytes()), cx) {
+                    return Poll::Pending;
+                }
                 body.finish(End::TargetStalled);
                 Poll::Ready(Some(Err(BodyError(End::TargetStalled))))
             }
-            Poll::Pending => Poll::Pending,
         }
     }
 

@@ -803,6 +803,31 @@ async fn an_early_answer_is_passed_on() {
 }
 
 #[tokio::test]
+async fn an_answer_may_wait_for_the_body_that_follows_its_head() {
+    let target = TestTarget::start(|_, mut stream| async move {
+        until(&mut stream, "\r\n\r\n").await;
+        let head = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n";
+        stream.write_all(head.as_bytes()).await.unwrap();
+        until(&mut stream, "end").await;
+        stream.write_all(b"ok").await.unwrap();
+    })
+    .await;
+    let mut config = config(&[&target]);
+    config.listeners[0].limits.body_idle_timeout = Duration::from_millis(400);
+    let front = Front::start(config).await;
+    let mut client = front.client().await;
+    client
+        .send("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 11\r\n\r\n")
+        .await;
+    for piece in ["aa", "bb", "cc", "dd", "end"] {
+        tokio::time::sleep(Duration::from_millis(150)).await;
+        client.send(piece).await;
+    }
+    let answer = client.until("ok").await;
+    assert!(answer.ends_with("\r\n\r\nok"), "{answer}");
+}
+
+#[tokio::test]
 async fn a_client_that_leaves_stops_the_work() {
     let (gone, mut seen) = tokio::sync::mpsc::channel(1);
     let target = TestTarget::start(move |_, mut stream| {
