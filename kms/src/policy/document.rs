@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::context::EncryptionContext;
 use crate::error::Error;
 use crate::key::is_account;
 use crate::policy::condition::{Condition, Operator};
@@ -65,21 +66,35 @@ impl PolicyDocument {
         ))
     }
 
-    /// The policy of a managed key, which nobody changes: the account may see it, and take a
-    /// grant away.
+    /// The policy of a managed key, which nobody changes: the account may see it, take a grant away,
+    /// and encrypt for a place in the configuration, where the product alone opens it.
     pub(crate) fn managed_by(root: &Principal) -> Self {
         Self::fixed(&format!(
             r#"{{
   "Version": "2012-10-17",
-  "Id": "sealgate-managed-1",
-  "Statement": {{
-    "Sid": "Allow access to key metadata to the account",
-    "Effect": "Allow",
-    "Principal": {{ "AWS": "{root}" }},
-    "Action": ["kms:Describe*", "kms:Get*", "kms:List*", "kms:RevokeGrant"],
-    "Resource": "*"
-  }}
-}}"#
+  "Id": "sealgate-managed-2",
+  "Statement": [
+    {{
+      "Sid": "Allow access to key metadata to the account",
+      "Effect": "Allow",
+      "Principal": {{ "AWS": "{root}" }},
+      "Action": ["kms:Describe*", "kms:Get*", "kms:List*", "kms:RevokeGrant"],
+      "Resource": "*"
+    }},
+    {{
+      "Sid": "Allow the account to encrypt secrets for its configuration",
+      "Effect": "Allow",
+      "Principal": {{ "AWS": "{root}" }},
+      "Action": "kms:Encrypt",
+      "Resource": "*",
+      "Condition": {{
+        "ForAllValues:StringEquals": {{ "kms:EncryptionContextKeys": "{CONFIG_PATH}" }},
+        "Null": {{ "kms:EncryptionContextKeys": "false" }}
+      }}
+    }}
+  ]
+}}"#,
+            CONFIG_PATH = EncryptionContext::CONFIG_PATH,
         ))
     }
 

@@ -103,6 +103,14 @@ fn denied<T>(result: Result<T, Error>) -> Reason {
     }
 }
 
+fn reserved<T>(result: Result<T, Error>) {
+    let result = result.map(drop);
+    assert!(
+        matches!(result, Err(Error::ReservedContext(_))),
+        "{result:?}"
+    );
+}
+
 fn terms(grantee: &Principal, operations: &[Action]) -> NewGrant {
     NewGrant {
         grantee: grantee.clone(),
@@ -233,7 +241,7 @@ fn a_managed_key_shows_itself_to_the_root_and_nothing_more() {
     kms.describe_key(&root(), &certstore()).unwrap();
     kms.list_grants(&root(), &certstore()).unwrap();
     let fixed = kms.get_key_policy(&root(), &certstore()).unwrap();
-    assert!(fixed.contains("sealgate-managed-1"));
+    assert!(fixed.contains("sealgate-managed-2"));
     assert_eq!(kms.list_keys(&root()).unwrap().len(), 2);
     denied(kms.encrypt(&root(), &certstore(), &context(), b""));
     denied(kms.generate_data_key(&root(), &certstore(), &context()));
@@ -250,6 +258,26 @@ fn a_managed_key_shows_itself_to_the_root_and_nothing_more() {
         .unwrap();
     denied(kms.encrypt(&alice(), &certstore(), &context(), b""));
     kms.describe_key(&alice(), &certstore()).unwrap();
+}
+
+#[test]
+fn a_managed_key_encrypts_for_places_of_the_configuration_alone() {
+    let kms = kms();
+    let place = EncryptionContext::new().with(EncryptionContext::CONFIG_PATH, "a.b");
+    let sealed = kms.encrypt(&root(), &certstore(), &place, b"secret");
+    let sealed = sealed.unwrap();
+    let opened = kms.decrypt(&Caller::Internal, &sealed, &place).unwrap();
+    assert_eq!(*opened, b"secret");
+    reserved(kms.decrypt(&root(), &sealed, &place));
+    denied(kms.encrypt(&root(), &certstore(), &EncryptionContext::new(), b""));
+    let more = place.clone().with("app", "shop");
+    denied(kms.encrypt(&root(), &certstore(), &more, b""));
+    reserved(kms.encrypt(
+        &root(),
+        &certstore(),
+        &place.with("sealgate:store", "1"),
+        b"",
+    ));
 }
 
 #[test]

@@ -28,7 +28,7 @@ fn the_products_own_policies_are_well_formed() {
     let root = Principal::root("000000000000");
     let default = PolicyDocument::default_of(&root);
     assert_eq!(default.principals().collect::<Vec<_>>(), [&root]);
-    assert_eq!(PolicyDocument::managed_by(&root).statements().len(), 1);
+    assert_eq!(PolicyDocument::managed_by(&root).statements().len(), 2);
 }
 
 #[test]
