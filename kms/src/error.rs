@@ -108,7 +108,9 @@ pub enum Error {
     #[error("`{0}` is no alias: write `alias/` and letters, digits, `/`, `_` or `-`")]
     InvalidAlias(String),
     /// An outside caller wanted an alias of the product's own.
-    #[error("the alias `{0}` is reserved: aliases under `alias/sealgate/` are the product's own")]
+    #[error(
+        "the alias `{0}` is reserved: aliases under `alias/sealgate/` are the product's own, those under `alias/aws/` AWS's"
+    )]
     ReservedAlias(String),
     /// A managed key is changed by the product only.
     #[error("KMS key {0} is managed: the product itself rotates and changes it")]

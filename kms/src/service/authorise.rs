@@ -93,7 +93,7 @@ impl<'a> Wanted<'a> {
             reserved.map(|key| Error::ReservedContext(key.to_owned()))
         };
         let by_alias = || match self.on {
-            On::Alias(alias) if alias.starts_with(RESERVED_ALIAS) => {
+            On::Alias(alias) if RESERVED_ALIASES.iter().any(|own| alias.starts_with(own)) => {
                 Some(Error::ReservedAlias(alias.to_owned()))
             }
             _ => None,
@@ -317,4 +317,5 @@ fn explanation(request: &Request<'_>, allowed: bool, reason: Reason) -> Explanat
     }
 }
 
-const RESERVED_ALIAS: &str = "alias/sealgate/";
+/// The product's own, and what no key of a customer is called in AWS either.
+const RESERVED_ALIASES: [&str; 2] = ["alias/sealgate/", "alias/aws/"];
