@@ -676,6 +676,11 @@ fn a_user_id_acts_as_one_identity_also_after_a_restart() {
     kms.map_uid(&root(), 1000, &user("alice")).unwrap();
     let taken = kms.map_uid(&root(), 1000, &user("bob"));
     assert!(matches!(taken, Err(Error::InvalidIdentityChange { .. })));
+    let superuser = kms.map_uid(&root(), 0, &user("bob"));
+    assert!(matches!(
+        superuser,
+        Err(Error::InvalidIdentityChange { .. })
+    ));
     for kms in [&kms, &reopened(storage.clone())] {
         assert_eq!(kms.principal_of_uid(1000), Some(user("alice")));
         assert_eq!(kms.principal_of_uid(1001), None);

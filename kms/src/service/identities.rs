@@ -122,11 +122,15 @@ impl Kms {
     /// Lets local processes of that user id act as an identity.
     ///
     /// # Errors
-    /// [`Error::InvalidIdentityChange`] where the user id acts as another already; else as of
+    /// [`Error::InvalidIdentityChange`] where the user id acts as another already, or is root's; else as of
     /// [`put_identity_policy`](Self::put_identity_policy).
     pub fn map_uid(&self, caller: &Caller, uid: u32, principal: &Principal) -> Result<(), Error> {
         let change = |mut identity: StoredIdentity| {
             match self.principal_of_uid(uid) {
+                _ if uid == SUPERUSER => {
+                    let why = "user id 0 is root, who acts as the account's root in any case";
+                    return Err(identity.refused(why.to_owned()));
+                }
                 Some(other) if other != *principal => {
                     return Err(identity.refused(format!("user id {uid} acts as {other} already")));
                 }
@@ -206,3 +210,5 @@ impl Kms {
 }
 
 const WHAT: &str = "change identities";
+/// It can read the root key.
+const SUPERUSER: u32 = 0;
