@@ -68,11 +68,11 @@ pub fn file_name(number: u64) -> String {
     format!("audit-{number:010}.jsonl")
 }
 
-/// The number of a file of that name.
+/// The number of a file of that name; what would need more than ten digits is none of the log's.
 pub fn file_number(name: &str) -> Option<u64> {
     let digits = name.strip_prefix("audit-")?.strip_suffix(".jsonl")?;
     let number = digits.parse().ok()?;
-    (number > 0 && file_name(number) == name).then_some(number)
+    ((1..=LAST_FILE).contains(&number) && file_name(number) == name).then_some(number)
 }
 
 /// The lines of a file, one after the other, in constant memory.
@@ -96,6 +96,8 @@ impl Lines {
     }
 }
 
+/// What ten digits can say.
+pub(crate) const LAST_FILE: u64 = 9_999_999_999;
 /// The longest line, in bytes; calls that would need a longer one are cut short by their records.
 pub(crate) const MAX_LINE: usize = 128 << 10;
 const BUFFER: usize = 256 << 10;
@@ -108,10 +110,13 @@ mod tests {
     fn files_are_named_by_their_number() {
         assert_eq!(file_name(7), "audit-0000000007.jsonl");
         assert_eq!(file_number("audit-0000000007.jsonl"), Some(7));
+        assert_eq!(file_number(&file_name(LAST_FILE)), Some(LAST_FILE));
         for name in [
             "audit-7.jsonl",
             "audit-0000000000.jsonl",
             "audit-+000000007.jsonl",
+            "audit-10000000000.jsonl",
+            "audit-18446744073709551615.jsonl",
             "x",
         ] {
             assert_eq!(file_number(name), None, "{name}");

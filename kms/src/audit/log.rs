@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::anchor::Anchor;
 use super::chain::{Chain, Link, Time};
-use super::files::{Extent, LogFiles};
+use super::files::{Extent, LAST_FILE, LogFiles};
 use super::record::{LeftBehind, LogStart, OwnRecord};
 use super::resume::{Resumed, resume};
 use super::time::TimeWriter;
@@ -200,6 +200,11 @@ impl<F: FileSystem> Log<F> {
     fn create_file(&mut self) -> io::Result<u64> {
         loop {
             let number = self.next_file;
+            if number > LAST_FILE {
+                return Err(io::Error::other(
+                    "the numbers of its files are used up: somebody put the last one there",
+                ));
+            }
             match self.files.files.create(&self.files.path(number)) {
                 Ok(_) => {
                     self.next_file += 1;
