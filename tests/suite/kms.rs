@@ -530,8 +530,15 @@ fn local_users_have_the_rights_of_whom_they_act_as() {
     assert_eq!(opened.stdout, "for alice", "{opened:?}");
     let me = public.run_as(alice, &["kms", "whoami"], b"");
     assert!(me.stdout.trim().ends_with("user/alice"), "{me:?}");
-    let stranger = public.run_as(nobody, &["kms", "key", "list"], b"");
+    let certstore = "alias/sealgate/certstore";
+    let stranger = public.run_as(nobody, &["kms", "key", "disable", certstore], b"");
     assert!(stranger.stderr.contains("map-uid"), "{stranger:?}");
+    // Who may not do it does not hear either which certificates need the key.
+    let refused = public.run_as(bob, &["kms", "key", "disable", "alias/shop"], b"");
+    assert!(
+        refused.stderr.contains("user/bob may not kms:DisableKey"),
+        "{refused:?}"
+    );
     for line in [
         &["kms", "identity", "list"][..],
         &["kms", "identity", "create-user", "mallory"],

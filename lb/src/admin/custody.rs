@@ -211,10 +211,11 @@ impl Custody {
     ) -> Result<Answer, Refusal> {
         match request {
             Request::KmsCall { operation, force } => {
+                let caller = self.caller(peer)?;
                 if !force {
-                    self.refuse_in_use(&operation, &secret)?;
+                    self.refuse_in_use(&caller, &operation, &secret)?;
                 }
-                self.call_kms(peer, &operation, &secret)
+                self.call_kms(&caller, &operation, &secret)
             }
             other => Ok(self.do_on_store(other, secret, progress)?.into()),
         }
@@ -222,14 +223,25 @@ impl Custody {
 }
 
 impl Custody {
-    /// Has an operation of the KMS done, as whom the user `peer` stands for.
-    fn call_kms(&self, peer: u32, operation: &str, input: &[u8]) -> Result<Answer, Refusal> {
-        let caller = self.caller(peer)?;
-        let answer = kms::api::call(&*self.kms()?, &caller, operation, input)?;
+    /// Has an operation of the KMS done.
+    fn call_kms(&self, caller: &Caller, operation: &str, input: &[u8]) -> Result<Answer, Refusal> {
+        let answer = kms::api::call(&*self.kms()?, caller, operation, input)?;
         Ok(Answer {
             response: Response::KmsAnswered,
             secret: answer,
         })
+    }
+
+    /// Has the KMS say whether it would do it.
+    fn try_kms(&self, caller: &Caller, operation: &str, input: &[u8]) -> Result<(), Refusal> {
+        let mut trying = caller.clone();
+        if let Caller::Outside(outside) = &mut trying {
+            outside.options.dry_run = true;
+        }
+        match kms::api::call(&*self.kms()?, &trying, operation, input) {
+            Err(refused) if refused.code != WOULD_HAVE_SUCCEEDED => Err(refused.into()),
+            Err(_) | Ok(_) => Ok(()),
+        }
     }
 
     /// Whoever owns the state directory or is root could read the root key, and is the account's root; the
@@ -365,11 +377,13 @@ impl Custody {
         }))
     }
 
-    /// Refuses what would make entries of the store unreadable.
-    fn refuse_in_use(&self, operation: &str, input: &[u8]) -> Result<(), Refusal> {
+    /// Refuses what would make entries of the store unreadable. Only who may do it at all hears of them: it is
+    /// tried first, and that is written down like any call.
+    fn refuse_in_use(&self, caller: &Caller, operation: &str, input: &[u8]) -> Result<(), Refusal> {
         if !PUTS_OUT_OF_USE.contains(&operation) {
             return Ok(());
         }
+        self.try_kms(caller, operation, input)?;
         let input: serde_json::Value = serde_json::from_slice(input).unwrap_or_default();
         let key: Option<KeyRef> = input["KeyId"].as_str().and_then(|key| key.parse().ok());
         let kms = self.kms()?;
@@ -423,6 +437,8 @@ const PUTS_OUT_OF_USE: [&str; 3] = [
     "DisableKey",
     "ScheduleKeyDeletion",
 ];
+/// What the KMS answers who only tries.
+const WOULD_HAVE_SUCCEEDED: &str = "DryRunOperationException";
 /// As many are named of those that need a key.
 const NAMED: usize = 10;
 
