@@ -5,6 +5,7 @@
 //! every user, for calls of the KMS alone, which asks as whom the peer's user id stands. Requests are
 //! bounded in size and time, and a peer that breaks off harms nobody.
 
+use std::collections::HashMap;
 use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener as StdListener;
@@ -12,6 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::UCred;
@@ -59,6 +61,22 @@ impl Audience {
         match self {
             Self::Administrators => 0o600,
             Self::Everybody => 0o666,
+        }
+    }
+
+    /// The longest header of a request: to the KMS it names an operation, and no more.
+    fn request_limit(self) -> usize {
+        match self {
+            Self::Administrators => wire::REQUEST_LIMIT,
+            Self::Everybody => KMS_REQUEST_LIMIT,
+        }
+    }
+
+    /// Connections that one user may have at once, so that nobody keeps all others out.
+    fn connections_of_one(self) -> usize {
+        match self {
+            Self::Administrators => CONNECTIONS,
+            Self::Everybody => CONNECTIONS / 4,
         }
     }
 
@@ -120,12 +138,17 @@ pub async fn serve(
 ) -> io::Result<()> {
     let listener = UnixListener::from_std(listener)?;
     let permits = Arc::new(Semaphore::new(CONNECTIONS));
+    let crowd = Arc::new(Crowd::default());
     loop {
         let permit = permits.clone().acquire_owned().await;
         match listener.accept().await {
             Ok((stream, _)) => {
                 let handler = handler.clone();
+                let Some(place_taken) = crowd.let_in(&stream, audience) else {
+                    continue;
+                };
                 tokio::spawn(async move {
+                    let _place_taken = place_taken;
                     if let Err(error) = converse(stream, audience, place, handler).await {
                         debug!(%error, "an admin connection broke off");
                     }
@@ -135,6 +158,47 @@ pub async fn serve(
             Err(error) => {
                 warn!(%error, "cannot accept an admin connection");
                 sleep(PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Who is connected how often.
+#[derive(Default)]
+struct Crowd(Mutex<HashMap<u32, usize>>);
+
+/// A connection of a user, as long as it lives.
+struct PlaceTaken {
+    crowd: Arc<Crowd>,
+    uid: u32,
+}
+
+impl Crowd {
+    /// A place for the peer of `stream`; none where it has as many as one user may have. Such a connection is
+    /// closed at once: to wait until it has been told why would be what it wants.
+    fn let_in(self: &Arc<Self>, stream: &UnixStream, audience: Audience) -> Option<PlaceTaken> {
+        let uid = stream.peer_cred().ok()?.uid();
+        let mut places = self.0.lock();
+        let taken = places.entry(uid).or_default();
+        if *taken >= audience.connections_of_one() {
+            debug!(uid, "a connection too many of one user was closed");
+            return None;
+        }
+        *taken += 1;
+        Some(PlaceTaken {
+            crowd: self.clone(),
+            uid,
+        })
+    }
+}
+
+impl Drop for PlaceTaken {
+    fn drop(&mut self) {
+        let mut places = self.crowd.0.lock();
+        if let Some(taken) = places.get_mut(&self.uid) {
+            *taken -= 1;
+            if *taken == 0 {
+                places.remove(&self.uid);
             }
         }
     }
@@ -158,7 +222,7 @@ async fn converse(
     }
     let frame = timeout(
         REQUEST_TIME,
-        wire::read_async(&mut stream, wire::REQUEST_LIMIT),
+        wire::read_async(&mut stream, audience.request_limit()),
     )
     .await??;
     let Some(frame) = frame else { return Ok(()) };
@@ -285,6 +349,8 @@ fn stranger(uid: u32) -> Refusal {
 }
 
 const CONNECTIONS: usize = 64;
+/// The longest header of a call of the KMS. What is asked stands beside it.
+const KMS_REQUEST_LIMIT: usize = 4096;
 const BACKLOG: i32 = 64;
 const PAUSE: Duration = Duration::from_millis(100);
 const REQUEST_TIME: Duration = Duration::from_secs(5);
@@ -412,6 +478,39 @@ mod tests {
         with_server(|path| match ask(path, Request::StoreVerify, &[7; 1200]) {
             Err(CallError::Refused(refusal)) => assert_eq!(refusal.message, "1200 bytes"),
             _ => panic!("not refused"),
+        });
+    }
+
+    #[test]
+    fn one_user_does_not_take_every_place() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let crowd = Arc::new(Crowd::default());
+            let (stream, _other) = UnixStream::pair().unwrap();
+            let let_in = || crowd.let_in(&stream, Audience::Everybody);
+            let mut places: Vec<_> = std::iter::from_fn(let_in).take(CONNECTIONS).collect();
+            assert_eq!(places.len(), CONNECTIONS / 4);
+            places.pop();
+            let again = let_in();
+            assert!(again.is_some() && let_in().is_none());
+            drop((places, again));
+            assert!(crowd.0.lock().is_empty());
+            assert!(crowd.let_in(&stream, Audience::Administrators).is_some());
+        });
+    }
+
+    #[test]
+    fn a_call_of_the_kms_has_a_short_header() {
+        with_server_for(Audience::Everybody, |path| {
+            let mut stream = StdStream::connect(path).unwrap();
+            let len = u32::try_from(KMS_REQUEST_LIMIT + 1).unwrap();
+            stream.write_all(&len.to_be_bytes()).unwrap();
+            let mut answer = Vec::new();
+            stream.read_to_end(&mut answer).unwrap();
+            assert!(answer.is_empty());
         });
     }
 
