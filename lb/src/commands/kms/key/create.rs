@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use kms::api::{CreateKeyRequest, KeyResponse, Tag};
-use kms::{KeyOrigin, KeySpec, KeyUsage};
+use kms::api::{CreateKeyRequest, DescribeKeyRequest, KeyResponse, Tag};
+use kms::{KeyOrigin, KeyRef, KeySpec, KeyUsage};
 
 use super::super::super::failure::Failure;
 use super::super::data::pair;
@@ -21,7 +21,7 @@ use super::super::{Service, alias};
 )]
 pub struct Create {
     /// A name for it: alias/NAME
-    #[arg(long, value_name = "ALIAS")]
+    #[arg(long, value_name = "ALIAS", value_parser = alias_name)]
     pub alias: Option<String>,
     /// What it is for, for people
     #[arg(long, value_name = "TEXT", default_value = "")]
@@ -51,12 +51,50 @@ pub struct Create {
 }
 
 pub(super) fn create(service: &Service<'_>, options: &Create) -> Result<(), Failure> {
+    if let Some(alias) = &options.alias {
+        refuse_taken(service, alias)?;
+    }
     let answer: KeyResponse = service.call("CreateKey", &request(options)?)?;
     let id = &answer.key_metadata.key_id;
     if let Some(name) = &options.alias {
         alias::create(service, name, id).map_err(|failure| without_alias(failure, name, id))?;
     }
     service.show(&answer, |_| id.clone())
+}
+
+/// Refuses a name that a key has already, before there is another key without one.
+fn refuse_taken(service: &Service<'_>, alias: &str) -> Result<(), Failure> {
+    let input = DescribeKeyRequest {
+        key_id: alias.to_owned(),
+        grant_tokens: None,
+    };
+    match service.call::<KeyResponse>("DescribeKey", &input) {
+        Ok(taken) => Err(Failure::failed(format!(
+            "{alias} names the key {} already: give this one another name, or none",
+            taken.key_metadata.key_id
+        ))),
+        Err(failure) if failure.code.as_deref() == Some("NotFoundException") => Ok(()),
+        // There is one, which this user may not see; or what keeps it from seeing keeps it from more.
+        Err(failure) => Err(failure),
+    }
+}
+
+/// `alias/NAME`, and none of those that are not given.
+///
+/// # Errors
+/// What is allowed.
+fn alias_name(text: &str) -> Result<String, String> {
+    let reserved = ["alias/sealgate/", "alias/aws/"];
+    if reserved.iter().any(|prefix| text.starts_with(prefix)) {
+        return Err(format!(
+            "aliases under {} and {} are reserved",
+            reserved[0], reserved[1]
+        ));
+    }
+    match text.parse() {
+        Ok(KeyRef::Alias(alias)) => Ok(alias),
+        _ => Err("write alias/NAME, of letters, digits, `/`, `_` and `-`".to_owned()),
+    }
 }
 
 fn request(options: &Create) -> Result<CreateKeyRequest, Failure> {
@@ -86,5 +124,24 @@ fn without_alias(failure: Failure, alias: &str, id: &str) -> Failure {
             failure.message
         ),
         ..failure
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_is_none_is_refused_before_a_key_is_made() {
+        assert_eq!(alias_name("alias/shop").unwrap(), "alias/shop");
+        for text in [
+            "shop",
+            "alias/",
+            "alias/a b",
+            "alias/sealgate/x",
+            "alias/aws/s3",
+        ] {
+            assert!(alias_name(text).is_err(), "{text}");
+        }
     }
 }
