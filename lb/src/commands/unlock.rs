@@ -27,6 +27,7 @@ impl Session {
                 Err(kms::Error::Sealed(needs)) if prompt::can_ask() => {
                     self.ask_for(&needs, &mut unlock)?;
                 }
+                Err(kms::Error::Sealed(needs)) => return Err(not_at_hand(needs)),
                 opened => return opened.map_err(Failure::failed),
             }
         }
@@ -133,6 +134,20 @@ impl Session {
     }
 }
 
+/// Nobody can be asked. To unseal is for a balancer that runs: this process is the one that is to open it.
+fn not_at_hand(needs: Needs) -> Failure {
+    let how = match &needs {
+        Needs::Passphrase => {
+            "on a terminal this command asks for it, elsewhere --passphrase-fd gives it"
+        }
+        Needs::Pin(_) | Needs::Shares { .. } => "on a terminal this command asks for it",
+        _ => return Failure::failed(kms::Error::Sealed(needs)),
+    };
+    Failure::failed(format!(
+        "the key management service is sealed: {needs}; {how}"
+    ))
+}
+
 /// An open file descriptor of this process.
 fn descriptor(fd: u32) -> PathBuf {
     format!("/dev/fd/{fd}").into()
@@ -149,3 +164,15 @@ fn bytes(mut text: Zeroizing<String>) -> Zeroizing<Vec<u8>> {
 /// What people are asked for, and the credential that has it for services.
 const PASSPHRASE: &str = "Passphrase of the root key";
 const PASSPHRASE_CREDENTIAL: &str = "sealgate.passphrase";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_command_says_how_it_gets_what_it_needs() {
+        let told = not_at_hand(Needs::Passphrase).message;
+        assert!(told.contains("--passphrase-fd"), "{told}");
+        assert!(!told.contains("unseal"), "{told}");
+    }
+}
