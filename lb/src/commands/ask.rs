@@ -80,7 +80,11 @@ impl Session {
         let kms = self.open_kms(directory, None)?;
         let options = CustodyOptions::default();
         let custody = Custody::open(directory.clone(), kms, &options, Some(lock))?;
-        keys::tend(&*custody.kms()?);
+        let kms = custody.kms()?;
+        keys::tend(&kms);
+        for damaged in kms.damaged() {
+            self.output.warning(&damaged.error().to_string());
+        }
         Ok(custody)
     }
 
