@@ -49,7 +49,8 @@
 //! Outside callers do what a policy or a grant allows them and nothing else, and never use a context of
 //! the product's own, so that nobody opens a certificate's data key through it. Whatever was changed, cut, moved or mixed is an error that names it. Who can read the
 //! root key and the state directory *is* this KMS: it protects neither against root on this machine, nor
-//! against the return of an older backup of the whole directory.
+//! against the return of an older backup of the directory or of single records in it: a grant that was
+//! revoked holds again when its record is put back while nothing runs.
 
 pub mod aead;
 pub mod api;
