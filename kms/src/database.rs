@@ -7,6 +7,7 @@
 //! | `@NAME` | the alias `alias/NAME`, each `/` of NAME written `+` |
 //! | `grant-UUID-ID` | the grant of that id on that key |
 //! | `identity-HASH` | a user or role, by the first 32 digits of its ARN's SHA-256 |
+//! | `access-key-ID` | the access key of that id, of a user |
 //! | `audit` | the key of the audit log, and its last checkpoint |
 //!
 //! # A record, versions 1 to 3
@@ -17,7 +18,7 @@
 //! |---|---|---|
 //! | 0 | 4 | `SGKR` |
 //! | 4 | 1 | version: 3 of a key (2 while all were symmetric, 1 before they had policies), 2 of an alias (1 while none could be updated), 2 of a header with an old key, 1 of all others |
-//! | 5 | 1 | kind: 1 database, 2 key, 3 alias, 4 grant, 5 identity, 6 audit, 7 import token |
+//! | 5 | 1 | kind: 1 database, 2 key, 3 alias, 4 grant, 5 identity, 6 audit, 7 import token, 8 access key |
 //! | 6 | 8 | fingerprint of the root key |
 //! | 14 | 16 | id of the database, random |
 //! | 30 | 16 | salt, random at every write |
@@ -44,6 +45,8 @@
 //! - grant: time of creation, ARN of the issuer (text; empty: the product), terms (text: JSON).
 //! - identity: time of creation, ARN (text), number of user ids (32 bits) and each (32 bits), number
 //!   of policies (32 bits), and for each its name and itself (texts).
+//! - access key: time of creation, ARN of its user (text), 1 byte: 1 active, 0 not, time of its last use to
+//!   the hour (0: never), and its secret, sealed like a backing key, with the additional data "access key" ‖ ARN ‖ id.
 //! - audit: time of writing, id of the log (16 bytes), of its last checkpoint the record's number (64 bits;
 //!   0: there is none yet) and MAC (32 bytes), the file's number and the byte behind the record in it
 //!   (64 bits each), and the log's key: nonce (12 bytes, random), ciphertext (32), tag (16), under the
@@ -83,6 +86,7 @@
 //!
 //! [`SecretBytes`]: crate::secret::SecretBytes
 
+mod access_key;
 mod alias;
 mod audit;
 mod codec;
@@ -102,11 +106,14 @@ pub(crate) use audit::StoredAudit;
 pub(crate) use codec::{CHANGED, in_milliseconds};
 pub(crate) use export::{open_export, seal_export};
 pub(crate) use key::StoredKey;
-pub(crate) use names::{AUDIT, HEADER, alias_record, identity_record, key_record};
+pub(crate) use names::{
+    AUDIT, HEADER, access_key_record, alias_record, identity_record, key_record,
+};
 pub(crate) use token::ImportToken;
 
 use std::sync::Arc;
 
+use crate::access_key::{AccessKeyId, StoredAccessKey};
 use crate::audit::Anchor;
 use crate::environment::Environment;
 use crate::error::Error;
@@ -119,7 +126,7 @@ use crate::root_key::{DatabaseId, Fingerprint, RootKey};
 use crate::secret::SecretKey;
 use crate::storage::{Expected, Storage};
 use codec::Why;
-use names::{IDENTITY_PREFIX, alias_of, grant_of, grant_record, is_record, key_of};
+use names::{IDENTITY_PREFIX, access_key_of, alias_of, grant_of, grant_record, is_record, key_of};
 use seal::{Clear, Sealer};
 
 /// The records of one KMS, opened with its root key.
@@ -136,6 +143,7 @@ pub(crate) enum Stored {
     Alias(StoredAlias),
     Grant(Grant),
     Identity(StoredIdentity),
+    AccessKey(StoredAccessKey),
     Audit(StoredAudit),
 }
 
@@ -149,6 +157,8 @@ impl Stored {
             sealer.open_grant(key, id, bytes).map(Self::Grant)
         } else if record.starts_with(IDENTITY_PREFIX) {
             sealer.open_identity(record, bytes).map(Self::Identity)
+        } else if let Some(id) = access_key_of(record) {
+            sealer.open_access_key(id, bytes).map(Self::AccessKey)
         } else if record == AUDIT {
             sealer.open_audit(bytes).map(Self::Audit)
         } else {
@@ -162,6 +172,7 @@ impl Stored {
             Self::Alias(alias) => sealer.seal_alias(alias, environment),
             Self::Grant(grant) => sealer.seal_grant(grant, environment),
             Self::Identity(identity) => sealer.seal_identity(identity, environment),
+            Self::AccessKey(key) => sealer.seal_access_key(key, environment),
             Self::Audit(audit) => sealer.seal_audit(&audit.key, &audit.anchor, environment),
         })
     }
@@ -174,6 +185,7 @@ pub(crate) struct Contents {
     pub(crate) aliases: Vec<StoredAlias>,
     pub(crate) grants: Vec<Grant>,
     pub(crate) identities: Vec<StoredIdentity>,
+    pub(crate) access_keys: Vec<StoredAccessKey>,
     pub(crate) damaged: Vec<Damaged>,
 }
 
@@ -301,6 +313,7 @@ impl Database {
             Stored::Alias(alias) => contents.aliases.push(alias),
             Stored::Grant(grant) => contents.grants.push(grant),
             Stored::Identity(identity) => contents.identities.push(identity),
+            Stored::AccessKey(key) => contents.access_keys.push(key),
             Stored::Audit(_) => {}
         }
         Ok(())
@@ -441,6 +454,28 @@ impl Database {
     pub(crate) fn delete_identity(&self, identity: &Principal) -> Result<(), Error> {
         self.storage
             .delete(&identity_record(identity), Expected::Any)
+    }
+
+    /// Writes an access key over whatever is stored of it.
+    ///
+    /// # Errors
+    /// What the storage says.
+    pub(crate) fn put_access_key(
+        &self,
+        key: &StoredAccessKey,
+        environment: &Environment,
+    ) -> Result<(), Error> {
+        let name = access_key_record(&key.id);
+        let record = self.sealer.seal_access_key(key, environment);
+        self.storage.put(&name, &record, Expected::Any).map(drop)
+    }
+
+    /// Removes an access key.
+    ///
+    /// # Errors
+    /// What the storage says.
+    pub(crate) fn delete_access_key(&self, id: &AccessKeyId) -> Result<(), Error> {
+        self.storage.delete(&access_key_record(id), Expected::Any)
     }
 }
 

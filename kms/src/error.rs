@@ -5,6 +5,7 @@ mod code;
 use std::io;
 use std::path::PathBuf;
 
+use crate::access_key::AccessKeyId;
 use crate::key::{Identity, KeyId, KeyOrigin};
 use crate::material::MaterialError;
 use crate::policy::Explanation;
@@ -81,6 +82,21 @@ pub enum Error {
         /// What is wrong.
         why: String,
     },
+    /// The access key that somebody brings is malformed.
+    #[error("{0}")]
+    InvalidAccessKey(&'static str),
+    /// No such access key here.
+    #[error(
+        "The Access Key with id {0} cannot be found. `sealgate kms identity list-access-keys` shows those that \
+         there are"
+    )]
+    AccessKeyNotFound(AccessKeyId),
+    /// Somebody has that access key already.
+    #[error("there is an access key {0} already: give another, or none to have one made")]
+    AccessKeyExists(AccessKeyId),
+    /// A user has two access keys at most: one that is used, and the one that takes its place.
+    #[error("{0} has 2 access keys already: delete the one that nobody uses")]
+    TooManyAccessKeys(Principal),
     /// The grant is not well formed.
     #[error("this makes no grant: {0}")]
     InvalidGrant(String),

@@ -5,8 +5,8 @@
 //! ```text
 //! root key            outside the state directory, or encrypted under what is  root_key
 //!   └─ database key   derived from it and the database's id                  database
-//!        └─ record    one per KMS key, alias, grant, identity and the        database
-//!           │         header, each under a key of its own, bound to its name
+//!        └─ record    one per KMS key, alias, grant, identity, access key    database
+//!           │         and the header, each under a key of its own, bound to its name
 //!           └─ KMS key           a stable id over its generations            key, key_ring
 //!                └─ backing key  one generation of material
 //!                     └─ message     a data key, or up to 4,096 bytes,       message
@@ -52,6 +52,7 @@
 //! against the return of an older backup of the directory or of single records in it: a grant that was
 //! revoked holds again when its record is put back while nothing runs.
 
+pub mod access_key;
 pub mod aead;
 pub mod api;
 pub mod audit;
@@ -88,6 +89,9 @@ pub mod storage;
 mod test_util;
 mod user;
 
+pub use access_key::{
+    AccessKeyHolder, AccessKeyId, AccessKeyMetadata, GivenAccessKey, NewAccessKey,
+};
 pub use caller::{CallOptions, Caller, Outside, Source};
 pub use context::EncryptionContext;
 pub use data_key::{DataKey, WrappedKey};

@@ -4,6 +4,7 @@
 //! state, act, write it down.
 
 mod access;
+mod access_keys;
 mod aliases;
 mod audit;
 mod authorise;
@@ -179,7 +180,11 @@ impl Kms {
             identity,
             environment,
             keys: RwLock::new(Catalogue::new(contents.keys, contents.aliases)),
-            access: RwLock::new(Access::new(contents.identities, contents.grants)),
+            access: RwLock::new(Access::new(
+                contents.identities,
+                contents.access_keys,
+                contents.grants,
+            )),
             default_policy: PolicyDocument::default_of(&root),
             managed_policy: PolicyDocument::managed_by(&root),
             database: Arc::new(Mutex::new(database)),
@@ -214,6 +219,8 @@ impl Kms {
     }
 }
 
+#[cfg(test)]
+mod access_key_tests;
 #[cfg(test)]
 mod access_tests;
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Bytes in JSON: base64 (RFC 4648), and wiped where they are secret.
+//! Bytes in JSON: base64 (RFC 4648), and wiped where they are secret. Secret texts.
 
 use std::fmt;
 
@@ -18,6 +18,47 @@ impl SecretBlob {
     /// A copy of `bytes`, which the caller wipes.
     pub fn copy_of(bytes: &[u8]) -> Self {
         Self(Zeroizing::new(bytes.to_vec()))
+    }
+}
+
+/// A text that is secret. Wiped on drop, never printed.
+pub struct SecretText(Zeroizing<String>);
+
+impl SecretText {
+    /// A copy of `text`, which the caller wipes.
+    pub fn copy_of(text: &str) -> Self {
+        Self(Zeroizing::new(text.to_owned()))
+    }
+
+    /// The text.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl Serialize for SecretText {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for SecretText {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(SecretTextVisitor)
+    }
+}
+
+struct SecretTextVisitor;
+
+impl Visitor<'_> for SecretTextVisitor {
+    type Value = SecretText;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<SecretText, E> {
+        Ok(SecretText::copy_of(text))
     }
 }
 

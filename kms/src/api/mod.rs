@@ -9,9 +9,10 @@
 //! needed: a grant holds at once. `Recipient`, custom key stores and external keys are not supported.
 //!
 //! # Beside AWS's
-//! Identities (`CreateUser`, `CreateRole`, `CreateService`, `ListIdentities`, `PutIdentityPolicy`, `MapUid`, …), `Explain`
-//! and `DescribeKeys`, in the same manner. A principal is an ARN, or `user/NAME`, `role/NAME` or `root` of this account.
+//! Identities (`CreateUser`, `CreateRole`, `CreateService`, `ListIdentities`, `PutIdentityPolicy`, `MapUid`, …), their access
+//! keys (`CreateAccessKey`, `UpdateAccessKey`, `DeleteAccessKey`, `ListAccessKeys`), `Explain` and `DescribeKeys`, in the same manner. A principal is an ARN, or `user/NAME`, `role/NAME` or `root` of this account.
 
+mod access_keys;
 mod aliases;
 mod blob;
 mod cryptography;
@@ -40,8 +41,9 @@ use crate::caller::Caller;
 use crate::service::Kms;
 use shape::Structure;
 
+pub use access_keys::*;
 pub use aliases::*;
-pub use blob::{Blob, SecretBlob};
+pub use blob::{Blob, SecretBlob, SecretText};
 pub use cryptography::*;
 pub use exception::Exception;
 pub use explain::*;
@@ -94,6 +96,7 @@ macro_rules! operations {
 
 static OPERATIONS: &[Operation] = operations! {
     "CancelKeyDeletion" => cancel_key_deletion,
+    "CreateAccessKey" => create_access_key,
     "CreateAlias" => create_alias,
     "CreateGrant" => create_grant,
     "CreateKey" => create_key,
@@ -101,6 +104,7 @@ static OPERATIONS: &[Operation] = operations! {
     "CreateService" => create_service,
     "CreateUser" => create_user,
     "Decrypt" => decrypt,
+    "DeleteAccessKey" => delete_access_key,
     "DeleteAlias" => delete_alias,
     "DeleteIdentity" => delete_identity,
     "DeleteIdentityPolicy" => delete_identity_policy,
@@ -125,6 +129,7 @@ static OPERATIONS: &[Operation] = operations! {
     "GetKeyPolicy" => get_key_policy,
     "GetKeyRotationStatus" => get_key_rotation_status,
     "GetPublicKey" => get_public_key,
+    "ListAccessKeys" => list_access_keys,
     "ListAliases" => list_aliases,
     "ListGrants" => list_grants,
     "ListIdentities" => list_identities,
@@ -145,6 +150,7 @@ static OPERATIONS: &[Operation] = operations! {
     "TagResource" => tag_resource,
     "UnmapUid" => unmap_uid,
     "UntagResource" => untag_resource,
+    "UpdateAccessKey" => update_access_key,
     "UpdateAlias" => update_alias,
     "UpdateKeyDescription" => update_key_description,
     "Verify" => verify,

@@ -3,7 +3,7 @@
 //! Every request is checked against these before it is read, so that no operation is validated by hand
 //! and forgotten. The bounds are those of AWS's service model.
 
-use super::blob::{Blob, SecretBlob};
+use super::blob::{Blob, SecretBlob, SecretText};
 
 /// A member of a structure.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +26,13 @@ pub(super) enum Shape {
         max: usize,
         /// Which characters.
         pattern: Option<Pattern>,
+    },
+    /// A text of so many characters. Never shown.
+    Secret {
+        /// Characters at least.
+        min: usize,
+        /// Characters at most.
+        max: usize,
     },
     /// One of these words.
     Word(&'static [&'static str]),
@@ -83,6 +90,7 @@ impl MemberType for u32 {}
 impl MemberType for bool {}
 impl MemberType for Blob {}
 impl MemberType for SecretBlob {}
+impl MemberType for SecretText {}
 impl<T> MemberType for Vec<T> {}
 
 /// What has named members.

@@ -157,6 +157,9 @@ pub(super) static IDENTITY_PATH: Shape = matching(1, 512, PATH_CHARACTERS);
 pub(super) static ACCOUNT_ID: Shape = matching(12, 12, DIGITS);
 pub(super) static IDENTITY_POLICY_NAME: Shape = matching(1, 128, NAME_CHARACTERS);
 pub(super) static USER_ID: Shape = integer(0, 0xffff_fffe);
+pub(super) static ACCESS_KEY_ID: Shape = matching(16, 128, WORD_CHARACTERS);
+pub(super) static SECRET_ACCESS_KEY: Shape = Shape::Secret { min: 16, max: 128 };
+pub(super) static ACCESS_KEY_STATUS: Shape = Shape::Word(&["Active", "Inactive"]);
 pub(super) static ACTION: Shape = text(1, 64);
 pub(super) static ADDRESS: Shape = text(1, 64);
 

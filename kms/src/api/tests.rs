@@ -405,3 +405,42 @@ mod properties {
         }
     }
 }
+
+#[test]
+fn access_keys_are_made_shown_once_and_taken_back() {
+    let kms = kms();
+    ask(&kms, "CreateUser", json!({ "UserName": "alice" }));
+    let made = ask(&kms, "CreateAccessKey", json!({ "UserName": "alice" }));
+    let made = &made["AccessKey"];
+    let id = made["AccessKeyId"].as_str().unwrap();
+    assert_eq!(made["SecretAccessKey"].as_str().unwrap().len(), 40);
+    assert_eq!(made["UserName"], "arn:aws:iam::000000000000:user/alice");
+    let off = json!({ "AccessKeyId": id, "Status": "Inactive" });
+    ask(&kms, "UpdateAccessKey", off);
+    let listed = ask(&kms, "ListAccessKeys", json!({ "UserName": "alice" }));
+    assert_eq!(listed["AccessKeyMetadata"][0]["Status"], "Inactive");
+    assert!(!listed.to_string().contains("Secret"));
+    ask(&kms, "DeleteAccessKey", json!({ "AccessKeyId": id }));
+    let listed = ask(&kms, "ListAccessKeys", json!({}));
+    assert_eq!(listed["AccessKeyMetadata"], json!([]));
+}
+
+#[test]
+fn a_secret_access_key_that_is_refused_is_not_shown() {
+    let kms = kms();
+    ask(&kms, "CreateUser", json!({ "UserName": "alice" }));
+    for secret in ["hush", "hush, this has spaces in it"] {
+        let given = json!({
+            "UserName": "alice",
+            "AccessKeyId": "AKIAIOSFODNN7EXAMPLE",
+            "SecretAccessKey": secret,
+        });
+        let (code, message) = refused(&kms, "CreateAccessKey", &given.to_string());
+        assert_eq!(code, "ValidationException");
+        assert!(!message.contains("hush"), "{message}");
+    }
+    let half = json!({ "UserName": "alice", "AccessKeyId": "AKIAIOSFODNN7EXAMPLE" });
+    let (code, message) = refused(&kms, "CreateAccessKey", &half.to_string());
+    assert_eq!(code, "ValidationException");
+    assert!(message.contains("'secretAccessKey'"), "{message}");
+}

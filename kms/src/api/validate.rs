@@ -86,6 +86,9 @@ impl Check<'_, '_> {
                 let constraint = format!("satisfy enum value set: [{}]", words.join(", "));
                 self.violated(Some(&text), &constraint);
             }
+            Shape::Secret { min, max } => {
+                self.check_length(None, text.chars().count(), *min, *max);
+            }
             Shape::Blob { min, max } => self.check_length(None, decoded_length(text), *min, *max),
             _ => {}
         }
@@ -138,7 +141,7 @@ impl<'de> DeserializeSeed<'de> for Check<'_, '_> {
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
         match self.shape {
-            Shape::Text { .. } | Shape::Word(_) | Shape::Blob { .. } => {
+            Shape::Text { .. } | Shape::Secret { .. } | Shape::Word(_) | Shape::Blob { .. } => {
                 deserializer.deserialize_str(self)
             }
             Shape::Integer { .. } => deserializer.deserialize_i64(self),
@@ -154,7 +157,7 @@ impl<'de> Visitor<'de> for Check<'_, '_> {
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self.shape {
-            Shape::Text { .. } | Shape::Word(_) => "a string",
+            Shape::Text { .. } | Shape::Secret { .. } | Shape::Word(_) => "a string",
             Shape::Blob { .. } => "a string of base64",
             Shape::Integer { .. } => "an integer",
             Shape::Boolean => "a boolean",

@@ -36,8 +36,12 @@ impl<'a> Reader<'a> {
         Ok(head)
     }
 
+    pub(super) fn len(&mut self) -> Result<usize, Why> {
+        usize::try_from(self.number()?).map_err(|_| CUT)
+    }
+
     pub(super) fn text(&mut self) -> Result<String, Why> {
-        let len = usize::try_from(self.number()?).map_err(|_| CUT)?;
+        let len = self.len()?;
         let text = str::from_utf8(self.bytes(len)?).map_err(|_| "a text in it is not UTF-8")?;
         Ok(text.to_owned())
     }

@@ -349,7 +349,7 @@ fn read_old_ring(body: &mut Reader<'_>, record_key: &SecretKey, id: KeyId) -> Re
 
 // === material ===
 
-/// The length of the secret (32 bits), and the secret, sealed once more by itself.
+/// The secret of a key's material, sealed once more by itself.
 pub(super) fn put_material(
     body: &mut Vec<u8>,
     record_key: &SecretKey,
@@ -357,7 +357,18 @@ pub(super) fn put_material(
     material: &Material,
     environment: &Environment,
 ) -> Result<(), Error> {
-    let secret = material.to_secret()?;
+    put_secret(body, record_key, data, &material.to_secret()?, environment);
+    Ok(())
+}
+
+/// The length of the secret (32 bits), and the secret, sealed once more by itself.
+pub(super) fn put_secret(
+    body: &mut Vec<u8>,
+    record_key: &SecretKey,
+    data: &[u8],
+    secret: &SecretBytes,
+    environment: &Environment,
+) {
     let nonce: [u8; NONCE_LEN] = environment.random_bytes();
     // Encrypted in a slot for secrets: the body grows, and would leave copies behind.
     let mut tag = [0; TAG_LEN];
@@ -371,10 +382,9 @@ pub(super) fn put_material(
     body.extend_from_slice(&nonce);
     body.extend_from_slice(sealed.expose());
     body.extend_from_slice(&tag);
-    Ok(())
 }
 
-/// The sealed secret of that length.
+/// The sealed secret of that length, as material.
 pub(super) fn read_material(
     body: &mut Reader<'_>,
     record_key: &SecretKey,
@@ -382,6 +392,17 @@ pub(super) fn read_material(
     len: usize,
     (spec, usage): (KeySpec, KeyUsage),
 ) -> Result<Material, Why> {
+    let secret = read_secret(body, record_key, data, len)?;
+    Material::from_secret(spec, usage, &secret).map_err(|_| NO_KEY)
+}
+
+/// The sealed secret of that length.
+pub(super) fn read_secret(
+    body: &mut Reader<'_>,
+    record_key: &SecretKey,
+    data: &[u8],
+    len: usize,
+) -> Result<SecretBytes, Why> {
     let nonce = body.array()?;
     let ciphertext = body.bytes(len)?;
     let tag = body.array()?;
@@ -392,8 +413,7 @@ pub(super) fn read_material(
         out.copy_from_slice(ciphertext);
         aead::open(record_key, &nonce, data, out, &tag).map(|()| len)
     });
-    let secret = secret.map_err(|_| CHANGED)?;
-    Material::from_secret(spec, usage, &secret).map_err(|_| NO_KEY)
+    secret.map_err(|_| CHANGED)
 }
 
 fn material_data(id: KeyId, number: u32) -> Vec<u8> {

@@ -2,6 +2,7 @@
 
 use sha2::{Digest, Sha256};
 
+use crate::access_key::AccessKeyId;
 use crate::grant::GrantId;
 use crate::key::{KeyId, is_alias};
 use crate::principal::Principal;
@@ -43,12 +44,22 @@ pub(crate) fn identity_record(identity: &Principal) -> String {
     format!("{IDENTITY_PREFIX}{}", digits.collect::<String>())
 }
 
+/// The name of an access key's record.
+pub(crate) fn access_key_record(id: &AccessKeyId) -> String {
+    format!("{ACCESS_KEY_PREFIX}{id}")
+}
+
+pub(super) fn access_key_of(record: &str) -> Option<AccessKeyId> {
+    record.strip_prefix(ACCESS_KEY_PREFIX)?.parse().ok()
+}
+
 /// Whether a record of this database, but its header, may be called so.
 pub(super) fn is_record(record: &str) -> bool {
     key_of(record).is_some()
         || alias_of(record).is_some()
         || grant_of(record).is_some()
         || record.starts_with(IDENTITY_PREFIX)
+        || access_key_of(record).is_some()
         || record == AUDIT
 }
 
@@ -59,4 +70,5 @@ pub(crate) const AUDIT: &str = "audit";
 const KEY_PREFIX: &str = "key-";
 const ALIAS_PREFIX: &str = "@";
 const GRANT_PREFIX: &str = "grant-";
+const ACCESS_KEY_PREFIX: &str = "access-key-";
 pub(super) const IDENTITY_PREFIX: &str = "identity-";

@@ -153,6 +153,10 @@ mod tests {
                 .iter()
                 .map(|identity| format!("{identity:?}")),
         );
+        held.extend(contents.access_keys.iter().map(|key| {
+            let secret = key.secret.expose();
+            format!("{:?} {secret:?}", key.metadata())
+        }));
         held
     }
 

@@ -227,6 +227,7 @@ pub(super) enum Kind {
     Identity = 5,
     Audit = 6,
     ImportToken = 7,
+    AccessKey = 8,
 }
 
 impl Kind {
@@ -235,7 +236,12 @@ impl Kind {
         match self {
             Self::Key => 3,
             Self::Alias => 2,
-            Self::Database | Self::Grant | Self::Identity | Self::Audit | Self::ImportToken => 1,
+            Self::Database
+            | Self::Grant
+            | Self::Identity
+            | Self::Audit
+            | Self::ImportToken
+            | Self::AccessKey => 1,
         }
     }
 }

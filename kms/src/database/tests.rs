@@ -14,6 +14,7 @@ use crate::key::{
 use crate::key_ring::{BackingKey, KeyRing};
 use crate::material::Material;
 use crate::policy::Action;
+use crate::secret::SecretBytes;
 use crate::spec::{KeySpec, KeyUsage};
 use crate::storage::MemoryStorage;
 use crate::test_util::{identity, repeatable, root_key};
@@ -52,6 +53,8 @@ pub(super) fn written(environment: &Environment) -> Arc<MemoryStorage> {
     database.put_alias(&alias, environment).unwrap();
     database.put_grant(&grant(now), environment).unwrap();
     database.put_identity(&alice(now), environment).unwrap();
+    let access_key = access_key(now);
+    database.put_access_key(&access_key, environment).unwrap();
     storage
 }
 
@@ -136,6 +139,17 @@ fn alice(created: SystemTime) -> StoredIdentity {
     alice.with_policy("mine", OWN_POLICY).unwrap()
 }
 
+fn access_key(created: SystemTime) -> StoredAccessKey {
+    StoredAccessKey {
+        id: "AKIAIOSFODNN7EXAMPLE".parse().unwrap(),
+        user: alice(created).principal,
+        created,
+        active: false,
+        last_used: Some(created + Duration::from_secs(5)),
+        secret: Arc::new(SecretBytes::copy_from(&[b'x'; 40]).unwrap()),
+    }
+}
+
 fn open(storage: &Arc<MemoryStorage>) -> Result<Database, Error> {
     Database::open(storage.clone(), &root_key(1), &identity())
 }
@@ -207,6 +221,11 @@ fn what_was_written_is_read() {
     assert_eq!(policy, Some(POLICY));
     assert_eq!(contents.grants, [grant(key.created)]);
     assert_eq!(contents.identities, [alice(key.created)]);
+    let [found] = &contents.access_keys[..] else {
+        panic!("one access key")
+    };
+    assert_eq!(found.metadata(), access_key(key.created).metadata());
+    assert_eq!(found.secret.expose(), [b'x'; 40]);
 }
 
 type Facts = (
@@ -266,12 +285,15 @@ fn what_was_deleted_is_gone() {
     database.delete_grant(grant.key, &grant.id).unwrap();
     database.delete_identity(&identity.principal).unwrap();
     database.delete_alias(&contents.aliases[0].alias).unwrap();
+    let access_key = &contents.access_keys[0];
+    database.delete_access_key(&access_key.id).unwrap();
     for key in &contents.keys {
         database.delete_key(key.id).unwrap();
     }
     let contents = database.load().unwrap();
     assert_eq!((contents.grants.len(), contents.identities.len()), (0, 0));
     assert_eq!((contents.aliases.len(), contents.keys.len()), (0, 0));
+    assert_eq!(contents.access_keys.len(), 0);
     assert_eq!(storage.list().unwrap(), [HEADER]);
     assert_eq!(contents.damaged, []);
 }
@@ -498,6 +520,8 @@ proptest! {
         prop_assert!(sealer.open_alias("alias/a".to_owned(), &bytes).is_err());
         prop_assert!(sealer.open_grant(id, GrantId::from_random([7; 32]), &bytes).is_err());
         prop_assert!(sealer.open_identity("identity-1", &bytes).is_err());
+        let id = "AKIAIOSFODNN7EXAMPLE".parse().unwrap();
+        prop_assert!(sealer.open_access_key(id, &bytes).is_err());
     }
 
     /// The parsers behind the seal, which only a faulty writer could feed.
@@ -513,6 +537,9 @@ proptest! {
         let record = seal(Kind::Grant, &grant_record(id, &grant));
         let _ = sealer.open_grant(id, grant, &record);
         let _ = sealer.open_identity("identity-1", &seal(Kind::Identity, "identity-1"));
+        let id: AccessKeyId = "AKIAIOSFODNN7EXAMPLE".parse().unwrap();
+        let record = seal(Kind::AccessKey, &access_key_record(&id));
+        let _ = sealer.open_access_key(id, &record);
         let alias = sealer.open_alias("alias/a".to_owned(), &seal(Kind::Alias, "@a"));
         prop_assert_eq!(alias.is_ok(), body.len() == 32);
     }

@@ -16,7 +16,8 @@ impl Error {
             | Self::KeyNotFound(_)
             | Self::GrantNotFound(_)
             | Self::AliasNotFound(_)
-            | Self::IdentityNotFound(_) => "NotFoundException",
+            | Self::IdentityNotFound(_)
+            | Self::AccessKeyNotFound(_) => "NotFoundException",
             Self::AccessDenied(_)
             | Self::RootOnly { .. }
             | Self::NoInstance
@@ -29,7 +30,8 @@ impl Error {
             Self::TooManyGrants(_)
             | Self::TooManyKeys
             | Self::TooManyAliases(_)
-            | Self::TooManyRotations(_) => "LimitExceededException",
+            | Self::TooManyRotations(_)
+            | Self::TooManyAccessKeys(_) => "LimitExceededException",
             Self::Disabled(_) => "DisabledException",
             Self::PendingDeletion(_)
             | Self::NotPendingDeletion(_)
@@ -45,7 +47,9 @@ impl Error {
             Self::InvalidImportToken => "InvalidImportTokenException",
             Self::ExpiredImportToken => "ExpiredImportTokenException",
             Self::IncorrectKeyMaterial(_) => "IncorrectKeyMaterialException",
-            Self::AliasExists { .. } | Self::IdentityExists(_) => "AlreadyExistsException",
+            Self::AliasExists { .. } | Self::IdentityExists(_) | Self::AccessKeyExists(_) => {
+                "AlreadyExistsException"
+            }
             Self::InvalidAlias(_) => "InvalidAliasNameException",
             Self::InvalidCiphertext(_)
             | Self::MalformedCiphertext
@@ -54,6 +58,7 @@ impl Error {
             | Self::InvalidPrincipal(_)
             | Self::InvalidAction(_)
             | Self::InvalidIdentityChange { .. }
+            | Self::InvalidAccessKey(_)
             | Self::IdentityInUse { .. }
             | Self::InvalidGrant(_)
             | Self::DescriptionTooLong(_)

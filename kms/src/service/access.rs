@@ -1,8 +1,9 @@
-//! Identities and grants as they are found.
+//! Identities, their access keys, and grants as they are found.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use crate::access_key::{AccessKeyId, StoredAccessKey};
 use crate::grant::{Grant, GrantId};
 use crate::identity::StoredIdentity;
 use crate::key::KeyId;
@@ -12,6 +13,7 @@ use crate::principal::Principal;
 pub(super) struct Access {
     identities: BTreeMap<Principal, StoredIdentity>,
     uids: HashMap<u32, Principal>,
+    access_keys: BTreeMap<AccessKeyId, StoredAccessKey>,
     grants: HashMap<KeyId, KeyGrants>,
 }
 
@@ -22,8 +24,15 @@ struct KeyGrants {
 }
 
 impl Access {
-    pub(super) fn new(identities: Vec<StoredIdentity>, grants: Vec<Grant>) -> Self {
+    pub(super) fn new(
+        identities: Vec<StoredIdentity>,
+        access_keys: Vec<StoredAccessKey>,
+        grants: Vec<Grant>,
+    ) -> Self {
         let mut access = Self::default();
+        for key in access_keys {
+            access.put_access_key(key);
+        }
         for identity in identities {
             access.put_identity(identity);
         }
@@ -56,6 +65,22 @@ impl Access {
 
     pub(super) fn of_uid(&self, uid: u32) -> Option<&Principal> {
         self.uids.get(&uid)
+    }
+
+    pub(super) fn access_key(&self, id: &AccessKeyId) -> Option<&StoredAccessKey> {
+        self.access_keys.get(id)
+    }
+
+    pub(super) fn access_keys(&self) -> impl Iterator<Item = &StoredAccessKey> {
+        self.access_keys.values()
+    }
+
+    pub(super) fn put_access_key(&mut self, key: StoredAccessKey) {
+        self.access_keys.insert(key.id.clone(), key);
+    }
+
+    pub(super) fn remove_access_key(&mut self, id: &AccessKeyId) {
+        self.access_keys.remove(id);
     }
 
     pub(super) fn add_grant(&mut self, grant: Grant) {

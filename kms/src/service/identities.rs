@@ -38,7 +38,7 @@ impl Kms {
         })
     }
 
-    /// Removes a user or a role that no key policy and no grant names.
+    /// Removes a user or a role that no key policy and no grant names, and its access keys with it.
     ///
     /// # Errors
     /// [`Error::IdentityInUse`]; [`Error::IdentityNotFound`]; [`Error::RootOnly`]; or what the
@@ -51,6 +51,8 @@ impl Kms {
                 let identity = principal.clone();
                 return Err(Error::IdentityInUse { identity, by });
             }
+            // First: what stayed of them would be the next one's of that name.
+            self.forget_access_keys_of(database, principal)?;
             database.delete_identity(principal)?;
             self.access.write().remove_identity(principal);
             Ok(())
