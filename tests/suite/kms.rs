@@ -80,6 +80,57 @@ fn a_customer_key_lives_by_its_user_s_commands() {
     testbed.ok(["kms", "decrypt", "--in", "sealed"].iter().chain(&context));
 }
 
+/// The parts of an access key that a command has shown.
+fn access_key(shown: &str) -> (String, String) {
+    let part = |name: &str| {
+        let mut lines = shown.lines();
+        let value = lines.find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+        value.expect(shown).to_owned()
+    };
+    (part("AWS_ACCESS_KEY_ID"), part("AWS_SECRET_ACCESS_KEY"))
+}
+
+#[test]
+fn access_keys_are_shown_once_switched_off_and_go_with_their_user() {
+    let testbed = Testbed::new();
+    let identity = |command: &[&str]| testbed.ok([&["kms", "identity"], command].concat());
+    let refused = |command: &[&str]| testbed.refused([&["kms", "identity"], command].concat());
+    let (id, secret) = access_key(&identity(&["create-user", "alice", "--access-key"]));
+    assert_eq!((id.len(), secret.len()), (20, 40));
+    testbed.write("secret", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY\n");
+    let given = [
+        "create-access-key",
+        "alice",
+        "--access-key-id",
+        "AKIAIOSFODNN7EXAMPLE",
+    ];
+    let given = identity(&[&given[..], &["--secret-access-key-file", "secret"]].concat());
+    let (other, secret) = access_key(&given);
+    assert_eq!(other, "AKIAIOSFODNN7EXAMPLE");
+    assert_eq!(secret, "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY");
+    let said = refused(&["create-access-key", "alice"]);
+    assert!(said.contains("2 access keys"), "{said}");
+
+    identity(&["update-access-key", &id, "--status", "inactive"]);
+    identity(&["delete-access-key", &other]);
+    let listed = testbed.json(["kms", "identity", "list-access-keys", "alice"]);
+    let keys = listed["AccessKeyMetadata"].as_array().unwrap();
+    assert_eq!(keys.len(), 1);
+    assert_eq!(keys[0]["AccessKeyId"], id.as_str());
+    assert_eq!(keys[0]["Status"], "Inactive");
+
+    identity(&["delete", "user/alice"]);
+    let (_, _) = access_key(&identity(&[
+        "create-user",
+        "alice",
+        "--admin",
+        "--access-key",
+    ]));
+    let policy = identity(&["get-policy", "user/alice", "AdministratorAccess"]);
+    assert!(policy.contains("kms:*"), "{policy}");
+    assert!(!identity(&["list-access-keys"]).contains(&id));
+}
+
 #[test]
 fn keys_sign_authenticate_and_re_encrypt() {
     let testbed = Testbed::new();

@@ -14,19 +14,73 @@ use serde_json::json;
 use super::super::failure::Failure;
 use super::super::output::Output;
 use super::policy::read_policy;
-use super::{Service, every_page, lines, time};
+use super::{Service, access_key, every_page, lines, time};
 
 /// Users and roles, their policies, and the local users that act as them
 #[derive(Debug, Subcommand)]
 pub enum IdentityCommand {
-    /// Make a user, without rights
-    #[command(after_help = "Example:\n  sealgate kms identity create-user alice")]
+    /// Make a user, without rights unless --admin gives them
+    #[command(after_help = "Example:\n  sealgate kms identity create-user alice\n  \
+                      sealgate kms identity create-user deploy --access-key")]
     CreateUser {
         /// The user's name, with a path before it or not
         name: String,
         /// The user's account [default: that of the state directory]
         #[arg(long, value_name = "ACCOUNT")]
         account: Option<String>,
+        /// Give the user a policy that allows all on every key whose own policy delegates to the account
+        #[arg(long)]
+        admin: bool,
+        /// Make an access key for the user, and show its secret this once
+        #[arg(long)]
+        access_key: bool,
+        /// An access key that there is already.
+        #[command(flatten)]
+        given: access_key::Given,
+    },
+    /// Make an access key for a user, and show its secret this once
+    #[command(
+        after_help = "A user has two at most: the one in use, and the one that takes its place.\n\n\
+                      Example:\n  sealgate kms identity create-access-key alice"
+    )]
+    CreateAccessKey {
+        /// An ARN, or the name of a user of this account
+        user: String,
+        /// An access key that there is already.
+        #[command(flatten)]
+        given: access_key::Given,
+    },
+    /// Switch an access key on or off
+    #[command(
+        after_help = "Example:\n  sealgate kms identity update-access-key AKIAIOSFODNN7EXAMPLE --status inactive"
+    )]
+    UpdateAccessKey {
+        /// The access key's id
+        #[arg(value_name = "ID")]
+        id: String,
+        /// Whether requests that are signed with it are taken
+        #[arg(
+            long,
+            value_name = "active|inactive",
+            value_enum,
+            hide_possible_values = true
+        )]
+        status: access_key::Status,
+    },
+    /// Take an access key back for good
+    #[command(
+        after_help = "Example:\n  sealgate kms identity delete-access-key AKIAIOSFODNN7EXAMPLE"
+    )]
+    DeleteAccessKey {
+        /// The access key's id
+        #[arg(value_name = "ID")]
+        id: String,
+    },
+    /// List the access keys: whose they are, whether they are active, when they were last used
+    #[command(after_help = "Example:\n  sealgate kms identity list-access-keys alice")]
+    ListAccessKeys {
+        /// An ARN, or the name of a user of this account [default: everybody's]
+        user: Option<String>,
     },
     /// Make a role, without rights
     #[command(after_help = "Example:\n  sealgate kms identity create-role web")]
@@ -116,13 +170,25 @@ pub enum IdentityCommand {
 
 pub(super) fn run(service: &Service<'_>, command: &IdentityCommand) -> Result<(), Failure> {
     match command {
-        IdentityCommand::CreateUser { name, account } => {
+        IdentityCommand::CreateUser {
+            name,
+            account,
+            admin,
+            access_key,
+            given,
+        } => {
             let input = CreateUserRequest {
                 user_name: name.clone(),
                 account_id: account.clone(),
             };
-            made(service, "CreateUser", &input)
+            create_user(service, &input, *admin, (*access_key, given))
         }
+        IdentityCommand::CreateAccessKey { user, given } => {
+            access_key::create(service, user, given.read()?)
+        }
+        IdentityCommand::UpdateAccessKey { id, status } => access_key::update(service, id, *status),
+        IdentityCommand::DeleteAccessKey { id } => access_key::delete(service, id),
+        IdentityCommand::ListAccessKeys { user } => access_key::list(service, user.as_deref()),
         IdentityCommand::CreateRole { name, account } => {
             let input = CreateRoleRequest {
                 role_name: name.clone(),
@@ -168,6 +234,34 @@ pub(super) fn whoami(service: &Service<'_>) -> Result<(), Failure> {
     let answer: GetCallerIdentityResponse = service.call("GetCallerIdentity", &input)?;
     service.show(&answer, |_| answer.arn.clone())
 }
+
+fn create_user(
+    service: &Service<'_>,
+    input: &CreateUserRequest,
+    admin: bool,
+    (access_key, given): (bool, &access_key::Given),
+) -> Result<(), Failure> {
+    let given = given.read()?;
+    let answer: IdentityResponse = service.call("CreateUser", input)?;
+    let arn = &answer.identity.arn;
+    if admin {
+        let input = PutIdentityPolicyRequest {
+            principal: arn.clone(),
+            policy_name: ADMIN_POLICY_NAME.to_owned(),
+            policy_document: ADMIN_POLICY.to_owned(),
+        };
+        service.call::<Nothing>("PutIdentityPolicy", &input)?;
+    }
+    match access_key || given.is_some() {
+        true => access_key::create(service, arn, given),
+        false => service.show(&answer, |_| arn.clone()),
+    }
+}
+
+/// IAM's name for the policy that allows all.
+const ADMIN_POLICY_NAME: &str = "AdministratorAccess";
+const ADMIN_POLICY: &str =
+    r#"{"Version":"2012-10-17","Statement":{"Effect":"Allow","Action":"kms:*","Resource":"*"}}"#;
 
 fn made(
     service: &Service<'_>,

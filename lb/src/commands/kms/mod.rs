@@ -3,6 +3,7 @@
 //! Each command is an operation of the KMS by AWS's name ([`kms::api`]), asked of the running balancer or
 //! done by this process while none runs. Programs get the operation's answer as it is.
 
+mod access_key;
 mod alias;
 mod crypto;
 mod data;
