@@ -3,7 +3,7 @@
 //! A root key is kept in one of several kinds of place ([`RootKeySource`]). A file holds the key itself
 //! (`file.rs`). Every other place gives a key-encryption key, under which the state directory has the
 //! root key in a *root record* (`record.rs`). What such a place needs from people, or from whoever
-//! starts this process, is handed in as [`Unlock`]; without it the KMS is [sealed](Error::Sealed).
+//! starts this process, is handed in as [`Unlock`]; without it the KMS is [sealed](crate::Error::Sealed).
 
 mod credential;
 mod error;
